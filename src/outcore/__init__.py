@@ -1,0 +1,55 @@
+"""NumPy arrays that do not fit in memory, from as many processes as you like.
+
+An `Array` is a reference to rows, on disk or in memory: it costs nothing to open, a few hundred
+bytes to pickle, and is safe to hand to any process. Everything else is a way to ask it for rows
+within a memory budget.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from outcore import errors as errors
+    from outcore.array.creating import create as create
+    from outcore.array.handle import Array as Array
+    from outcore.array.opening import asarray as asarray
+    from outcore.array.opening import open_array as open
+    from outcore.conversion import convert as convert
+    from outcore.settings import options as options
+    from outcore.statistics import describe as describe
+    from outcore.text.ingesting import ingest as ingest
+
+__all__ = ["Array", "asarray", "convert", "create", "describe", "errors", "ingest", "open", "options"]
+
+#: Public name -> (module, name there). Loaded when first used, so that ``import outcore`` costs nothing.
+_WHERE = {
+    "Array": ("outcore.array.handle", "Array"),
+    "asarray": ("outcore.array.opening", "asarray"),
+    "convert": ("outcore.conversion", "convert"),
+    "create": ("outcore.array.creating", "create"),
+    "describe": ("outcore.statistics", "describe"),
+    "errors": ("outcore.errors", ""),
+    "ingest": ("outcore.text.ingesting", "ingest"),
+    "open": ("outcore.array.opening", "open_array"),
+    "options": ("outcore.settings", "options"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("outcore")
+    if name not in _WHERE:
+        raise AttributeError(f"module 'outcore' has no attribute {name!r}")
+    module, attribute = _WHERE[name]
+    found = import_module(module)
+    value = getattr(found, attribute) if attribute else found
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

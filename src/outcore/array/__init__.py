@@ -1,0 +1,1 @@
+"""The handle: a reference to rows on disk or in memory, and the ways to make one."""

@@ -1,0 +1,108 @@
+"""Every exception that outcore raises on purpose.
+
+    OutcoreError
+    ├── AddressError         (ValueError)         an address that cannot be understood
+    ├── OptionError          (ValueError)         a keyword with a value that makes no sense
+    ├── NotFoundError        (FileNotFoundError)  no such file, or no such dataset inside it
+    ├── ExistsError          (FileExistsError)    the target is there already
+    ├── WriterConflictError  (OSError)            somebody else is writing the same target
+    ├── DiskFullError        (OSError)            no space left; nothing stands under the final name
+    ├── FormatError          (ValueError)         the file is not what its name says
+    │   └── TruncatedError                        the file ends before the array does
+    ├── StaleArrayError      (OSError)            the file was replaced or cut since it was opened
+    ├── FilterError          (OSError)            an HDF5 filter that nobody here can decode
+    ├── DTypeError           (TypeError)          a dtype that cannot live outside one process
+    ├── ShapeError           (ValueError)         a shape, or an `out` array, that does not fit
+    ├── RowIndexError        (IndexError)         a row or window outside the array
+    ├── SelectionError       (IndexError)         an index that NumPy knows and outcore does not
+    ├── FieldError           (ValueError)         no such field in a structured array
+    ├── ReadOnlyError        (ValueError)         a write to an array that was opened to read
+    ├── ClosedError          (ValueError)         the array was closed
+    ├── MemoryBudgetError    (MemoryError)        the work does not fit in the memory budget
+    └── IngestError          (ValueError)         text that cannot become the array asked for
+
+Each class is also the built-in that a NumPy or h5py user would catch. The text of each says what
+happened with both values, why, and what to type instead.
+"""
+
+from __future__ import annotations
+
+
+class OutcoreError(Exception):
+    """Root of every error that outcore raises on purpose."""
+
+
+class AddressError(OutcoreError, ValueError):
+    """An address that cannot be understood: no known suffix, or an empty part."""
+
+
+class OptionError(OutcoreError, ValueError):
+    """A keyword argument with a value that makes no sense."""
+
+
+class NotFoundError(OutcoreError, FileNotFoundError):
+    """No such file, or no such dataset inside an HDF5 file (the ones there are listed)."""
+
+
+class ExistsError(OutcoreError, FileExistsError):
+    """The target exists and ``overwrite=True`` was not given."""
+
+
+class WriterConflictError(OutcoreError, OSError):
+    """Another writer is at work on the same target."""
+
+
+class DiskFullError(OutcoreError, OSError):
+    """The disk is full; nothing stands under the final name."""
+
+
+class FormatError(OutcoreError, ValueError):
+    """A file is not what its name says, or its header is damaged."""
+
+
+class TruncatedError(FormatError):
+    """A file ends before the array that its header describes."""
+
+
+class StaleArrayError(OutcoreError, OSError):
+    """The file behind an array was replaced or cut since the array was opened."""
+
+
+class FilterError(OutcoreError, OSError):
+    """An HDF5 dataset uses a filter that nothing installed here can decode."""
+
+
+class DTypeError(OutcoreError, TypeError):
+    """A dtype whose values cannot live outside one process, such as object."""
+
+
+class ShapeError(OutcoreError, ValueError):
+    """A shape that does not fit, or an `out` array of the wrong shape, dtype or layout."""
+
+
+class RowIndexError(OutcoreError, IndexError):
+    """A row or a window lies outside the array."""
+
+
+class SelectionError(OutcoreError, IndexError):
+    """An index expression that is not supported on arrays outside memory."""
+
+
+class FieldError(OutcoreError, ValueError):
+    """No such field in a structured array (the ones there are listed)."""
+
+
+class ReadOnlyError(OutcoreError, ValueError):
+    """A write to an array that was opened for reading."""
+
+
+class ClosedError(OutcoreError, ValueError):
+    """An array that was closed is used again."""
+
+
+class MemoryBudgetError(OutcoreError, MemoryError):
+    """The work needs more memory than the budget allows; raised before it starts."""
+
+
+class IngestError(OutcoreError, ValueError):
+    """Text that cannot become the array that was asked for."""

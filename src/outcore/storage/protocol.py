@@ -1,0 +1,164 @@
+"""What a place for rows must be able to do: the manual for adding a format.
+
+A `Storage` knows a shape and a dtype, and moves rows between its place and NumPy buffers. It
+never decides how much memory to use, never converts dtypes and never understands index
+expressions: `outcore.array` does all of that above it.
+
+To add a format
+---------------
+1. Write a module with a subclass of `Storage`; `read_windows` and `info` are all that reading needs.
+2. Write ``open_spec(spec)`` in it, and enter the module in `outcore.storage.formats`.
+3. Run ``outcore.testing.StorageTests`` on it (see CONTRIBUTING.md).
+
+Guarantees that every storage gives
+- Buffers it fills are filled wholly or an error is raised; never stale or partial bytes.
+- It may be used from several threads at once, and in a forked child while the parent reads.
+- Memory beyond the caller's buffers stays below `extra_bytes`.
+- No reference to it is pickled: `Spec` is, and it is opened again where it arrives.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outcore.errors import ReadOnlyError
+from outcore.layout import Indices
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What tells a file from another one that took its name.
+
+    Modification time is compared only where the file system tells no birth time: rows may be
+    written in place while others read.
+    """
+
+    inode: int
+    birth_ns: int | None
+    mtime_ns: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The address of an array and all that is needed to open it again: what a pickle holds.
+
+    Attributes
+    ----------
+    kind : str
+        A key of `outcore.storage.formats.FORMATS`.
+    path : str
+        Absolute path of the file.
+    inner : str
+        Name of the dataset inside the file, or "".
+    mode : str
+        "r", "r+" or "c", as in `numpy.memmap`.
+    shape, dtype, order
+        As NumPy's.
+    offset : int
+        Where the first byte of the data is, for flat files.
+    fingerprint : Fingerprint or None
+        None for a file that is still being written.
+    """
+
+    kind: str
+    path: str
+    inner: str
+    mode: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: str = "C"
+    offset: int = 0
+    fingerprint: Fingerprint | None = None
+
+    @property
+    def address(self) -> str:
+        """The address as a user would type it."""
+        return f"{self.path}::{self.inner}" if self.inner else self.path
+
+
+class Storage(ABC):
+    """Rows somewhere: the abstract class behind every `outcore.Array`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        The first entry is the number of rows.
+    dtype : numpy.dtype
+        Of the stored values.
+    writable : bool
+        Whether `write_rows` may be called.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    writable: bool = False
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return prod(self.shape[1:]) * self.dtype.itemsize
+
+    @abstractmethod
+    def read_windows(self, starts: Indices, length: int, out: NDArray[Any]) -> None:
+        """Fill ``out[i]`` with the rows ``[starts[i], starts[i] + length)``.
+
+        Parameters
+        ----------
+        starts : ndarray of int64, shape (n_windows,)
+            Checked by the caller; any order, repeats and overlaps allowed.
+        length : int
+            At least 1.
+        out : ndarray of shape (n_windows, length, *shape[1:]), C-contiguous
+            Of this storage's dtype.
+        """
+
+    def read_columns(self, starts: Indices, length: int, low: int, high: int, out: NDArray[Any]) -> None:
+        """Fill ``out[i]`` with the rows of window i, cut to ``[low, high)`` on the second axis.
+
+        Storages that can leave the other columns unread override this; `narrows` says so.
+        """
+        whole = np.empty((len(starts), length, *self.shape[1:]), self.dtype)
+        self.read_windows(starts, length, whole)
+        out[...] = whole[:, :, low:high]
+
+    #: Writing is cheapest in multiples of this many rows.
+    band_rows: int = 1
+
+    #: Whether `read_columns` reads less than whole rows.
+    narrows: bool = False
+
+    def write_rows(self, start: int, block: NDArray[Any]) -> None:
+        """Write `block`, C-contiguous and of this dtype, to the rows from `start` on."""
+        raise ReadOnlyError(f"{self.info()['format']} cannot be written here.")
+
+    def grow(self, n_rows: int) -> None:
+        """Make room for `n_rows` rows in all; only for arrays created with a first axis of None."""
+        raise ReadOnlyError(f"{self.info()['format']} has a fixed number of rows.")
+
+    def finish(self) -> None:  # noqa: B027 - nothing to do is a fine answer
+        """Write what makes a new file complete: its header, its last chunk. Called once, at the end."""
+
+    def extra_bytes(self, n_windows: int, length: int) -> int:
+        """Bytes that `read_windows` needs besides `out`, at most."""
+        return 24 * n_windows
+
+    def view(self) -> NDArray[Any] | None:
+        """Return the rows as an ndarray if they are in this process's memory already."""
+        return None
+
+    @abstractmethod
+    def info(self) -> dict[str, Any]:
+        """Facts for ``X.info``: at least ``format`` and ``reader``."""
+
+    def flush(self) -> None:  # noqa: B027 - nothing to do is a fine answer
+        """Bring everything written so far to the device."""
+
+    def close(self) -> None:  # noqa: B027 - nothing to do is a fine answer
+        """Let go of files; the storage is not used afterwards."""
