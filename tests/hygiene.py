@@ -184,9 +184,14 @@ def _new_segments(before: Snapshot) -> list[str]:
 
 def _held_by_others(name: str) -> bool:
     """Whether a process that is not ours has the segment mapped: then another program made it."""
-    path = re.compile(rf" {re.escape(str(SHM / name))}$", re.MULTILINE)
+    # By inode: the C library maps a semaphore under a temporary name and then renames it.
+    try:
+        inode = str((SHM / name).stat().st_ino)
+    except OSError:
+        return True  # gone by now
+    held = re.compile(rf"^\S+ \S+ \S+ \S+ {inode} +{re.escape(str(SHM))}/", re.MULTILINE)
     for pid in _pids():
         with contextlib.suppress(OSError):
-            if path.search(Path(f"/proc/{pid}/maps").read_text(errors="replace")) and not is_ours(pid):
+            if held.search(Path(f"/proc/{pid}/maps").read_text(errors="replace")) and not is_ours(pid):
                 return True
     return False

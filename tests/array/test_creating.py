@@ -312,3 +312,29 @@ def test_more_bytes_than_any_disk_has(tmp_path: Path) -> None:
     with pytest.raises(oc.errors.DiskFullError):
         oc.create(tmp_path / "y.npy", (10**9, 10**7))
     assert left(tmp_path) == []
+
+
+def test_a_forked_child_that_leaves_the_block_does_not_finish_the_file(tmp_path: Path) -> None:
+    target = tmp_path / "y.npy"
+    with oc.create(target, (4,), "i4") as array:
+        child = os.fork()
+        if child == 0:
+            try:
+                array.close()
+                os._exit(0 if not target.exists() else 1)
+            finally:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        array[:] = np.arange(4)
+    assert np.load(target).tolist() == [0, 1, 2, 3]
+
+
+def test_overwriting_a_link_writes_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    np.save(tmp_path / "deep" / "real.npy", np.zeros(2))
+    link = tmp_path / "link.npy"
+    link.symlink_to(tmp_path / "deep" / "real.npy")
+    with oc.create(link, (3,), "i4", overwrite=True) as array:
+        array[:] = 7
+    assert link.is_symlink()
+    assert np.load(tmp_path / "deep" / "real.npy").tolist() == [7, 7, 7]

@@ -5,6 +5,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import h5py
@@ -235,3 +236,25 @@ found = {name.partition(".")[0] for name in sys.modules}
 assert not found & {"numcodecs", "hdf5plugin", "scipy", "polars", "rich"}, found
 """
     subprocess.run([sys.executable, "-c", source, str(tmp_path / "x.h5")], check=True)
+
+
+def test_threads_may_look_at_a_file_while_another_opens_it_to_write(path: Path) -> None:
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.is_set():
+            hdf5.locate(str(path), "/g/z", "r")
+
+    lookers = [threading.Thread(target=look) for _ in range(2)]
+    for looker in lookers:
+        looker.start()
+    try:
+        for value in range(50):
+            with oc.open(f"{path}::/g/z", mode="r+") as array:
+                array[2] = value
+    finally:
+        stop.set()
+        for looker in lookers:
+            looker.join()
+    with oc.open(f"{path}::/g/z") as array:
+        assert array[2].tolist() == [49, 49]

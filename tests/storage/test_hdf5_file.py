@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 import outcore as oc
-from outcore.storage.hdf5_file import dataset_names, disk_errors, listed, open_h5
+from outcore.storage import hdf5_file
+from outcore.storage.hdf5_file import briefly_open, dataset_names, disk_errors, listed, open_h5
 
 
 @pytest.fixture
@@ -103,6 +104,18 @@ def test_a_file_that_another_process_reads(path: Path) -> None:
     writable.close()
     with oc.open(path) as array:
         assert array[5] == 6
+
+
+@pytest.mark.parametrize("mode", ["r", "r+"])
+def test_a_lock_that_is_held_only_briefly_is_waited_for(
+    path: Path, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = held(path, "r+")
+    other.__enter__()
+    monkeypatch.setattr(hdf5_file, "PATIENCE_S", 60)
+    monkeypatch.setattr(hdf5_file.time, "sleep", lambda _: other.__exit__(None, None, None))
+    with open_h5(str(path), mode) if mode == "r+" else briefly_open(str(path)) as file:
+        assert file["x"][5] == 5
 
 
 def test_a_file_that_this_process_has_open_to_read(path: Path) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import fcntl
 import os
 import pickle
 from pathlib import Path
@@ -204,6 +203,7 @@ def test_a_forked_child_of_a_writer_is_refused_and_the_file_stays_locked(tmp_pat
             finally:
                 os._exit(1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        fcntl = pytest.importorskip("fcntl")
         other = os.open(path, os.O_RDONLY)
         with pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_SH | fcntl.LOCK_NB)

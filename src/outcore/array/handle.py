@@ -353,7 +353,10 @@ class Array:
         self._storage.flush()
 
     def close(self) -> None:
-        """Finish a created array, so that it appears under its name; let go of an opened one."""
+        """Finish a created array, so that it appears under its name; let go of an opened one.
+
+        Only the process that created an array finishes it; in a forked child its copy is just closed.
+        """
         if self._closed:
             return
         if self._partial is None:
@@ -361,6 +364,9 @@ class Array:
                 self._storage_or_none.close()
             self._storage_or_none = None
             self._closed = True
+            return
+        if not self._partial.owned:
+            self.discard()  # in a forked child: the parent's file stays as it is, and unfinished
             return
         try:
             storage = self._storage

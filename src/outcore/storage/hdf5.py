@@ -31,7 +31,7 @@ from outcore.storage.chunk_index import build, stamp_of
 from outcore.storage.chunked import ChunkedStorage
 from outcore.storage.file import open_file, stale, verify
 from outcore.storage.hdf5_dataset import Layout, examine, reopened, require_decodable
-from outcore.storage.hdf5_file import MAX_NAMES, ONE_WRITER, dataset_names, listed, open_h5
+from outcore.storage.hdf5_file import MAX_NAMES, ONE_WRITER, briefly_open, dataset_names, listed
 from outcore.storage.hdf5_rows import H5pyStorage
 from outcore.storage.hdf5_write import create
 from outcore.storage.protocol import Fingerprint, Spec, Storage
@@ -66,7 +66,7 @@ def locate(path: str, inner: str, mode: str) -> Spec:
         fingerprint, size = file.fingerprint(), file.size()
     finally:
         file.close()
-    with open_h5(path) as h5:
+    with briefly_open(path) as h5:
         dataset = _find(h5, path, inner)
         if not os.path.samefile(dataset.file.filename, path):  # an external link leads to another file
             elsewhere = os.path.abspath(dataset.file.filename), dataset.name
@@ -83,7 +83,7 @@ def has(path: str, inner: str) -> bool:
     FormatError, TruncatedError, WriterConflictError
         The file cannot be opened.
     """
-    with open_h5(path) as h5:
+    with briefly_open(path) as h5:
         try:
             return h5.get(inner, getlink=True) is not None
         except KeyError:

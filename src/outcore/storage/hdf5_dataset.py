@@ -23,7 +23,7 @@ import numpy as np
 from outcore.errors import DTypeError, FilterError, FormatError, StaleArrayError
 from outcore.storage.codecs import FILTER_NAMES, Filter, Pipeline
 from outcore.storage.file import stale
-from outcore.storage.hdf5_file import open_h5
+from outcore.storage.hdf5_file import briefly_open
 from outcore.storage.npy import refuse_objects
 from outcore.storage.protocol import Spec
 
@@ -164,7 +164,7 @@ def reopened(spec: Spec) -> Iterator[tuple[Any, Layout]]:
     StaleArrayError
         It is gone, or has another shape, dtype or chunks.
     """
-    with open_h5(spec.path) as h5:
+    with briefly_open(spec.path) as h5:
         dataset = h5.get(spec.inner)
         if not isinstance(dataset, h5py.Dataset):
             raise stale(spec.path, f"lost its dataset {spec.inner}")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,8 @@ from outcore.storage.file import full
 #: Within one process HDF5 wants the same locking from everybody who opens a file, so that of a handle that
 #: the user holds already is tried as well.
 LOCKINGS = ("best-effort", False, True)
+#: How long a file that another process has locked is tried again.
+PATIENCE_S = 0.3
 #: How many datasets an error lists.
 MAX_NAMES = 20
 
@@ -45,7 +48,7 @@ _HOME_PID = os.getpid()
 def open_h5(
     path: str, mode: str = "r", *, lockings: tuple[bool | str, ...] = LOCKINGS, **options: Any
 ) -> Any:
-    """Open `path` with h5py.
+    """Open `path` with h5py, and wait a little if another process has it locked.
 
     Raises
     ------
@@ -54,6 +57,45 @@ def open_h5(
     WriterConflictError
         Somebody else writes it, or it is to be written and somebody reads it.
     """
+    for last in _attempts():
+        try:
+            return _open_once(path, mode, lockings, options)
+        except WriterConflictError as error:
+            if last or not _is_locked(error.__cause__):
+                raise
+    raise AssertionError("unreachable: the last attempt either opens or raises")
+
+
+@contextmanager
+def briefly_open(path: str) -> Iterator[Any]:
+    """Open `path` to read, for a few calls.
+
+    Under h5py's lock from open to close: a thread that opens the file to write at the same moment would be
+    told that it is open to read. (A lock of our own could be copied in its locked state by a fork.)
+    """
+    for last in _attempts():
+        with h5py._objects.phil:  # not while waiting
+            try:
+                h5 = _open_once(path, "r", LOCKINGS, {})
+            except WriterConflictError as error:
+                if last or not _is_locked(error.__cause__):
+                    raise
+                continue
+            with h5:
+                yield h5
+            return
+
+
+def _attempts() -> Iterator[bool]:
+    """Yield False until `PATIENCE_S` is over, then True: others may have the file open only briefly too."""
+    end = time.monotonic() + PATIENCE_S
+    while time.monotonic() < end:
+        yield False
+        time.sleep(0.01)
+    yield True
+
+
+def _open_once(path: str, mode: str, lockings: tuple[bool | str, ...], options: dict[str, Any]) -> Any:
     driver = None if os.getpid() == _HOME_PID else "stdio"
     for locking in lockings:
         try:
@@ -65,6 +107,10 @@ def open_h5(
     raise AssertionError("unreachable: the last way either opens or raises")
 
 
+def _is_locked(error: BaseException | None) -> bool:
+    return "unable to lock" in str(error)
+
+
 def _explained(path: str, mode: str, error: OSError) -> OSError | OutcoreError:
     text = str(error)
     found = re.search(r"truncated file: eof = (\d+).* stored_eof = (\d+)", text)
@@ -73,7 +119,7 @@ def _explained(path: str, mode: str, error: OSError) -> OSError | OutcoreError:
             f"{path} has {found[1]} bytes; its HDF5 header says {found[2]}: the end is missing.\n"
             "It was not closed by its writer, or cut: write it or copy it again."
         )
-    if "unable to lock" in text:
+    if _is_locked(error):
         who = "writing" if mode == "r" else "using"
         return WriterConflictError(
             f"{path} is locked: another process is {who} it.\n"

@@ -50,6 +50,10 @@ class Partial:
     def __init__(self, target: str, *, overwrite: bool) -> None:
         self.target = os.path.abspath(target)
         self.overwrite = overwrite
+        self._owner = os.getpid()
+        self._refuse_existing()
+        if os.path.islink(self.target):  # a link stays a link: the file that it leads to is replaced
+            self.target = os.path.realpath(self.target)
         folder, name = os.path.split(self.target)
         if not os.path.isdir(folder):
             raise NotFoundError(
@@ -60,7 +64,6 @@ class Partial:
             raise ExistsError(
                 f"{self.target} is a folder; a file cannot take its name.\nChoose another name."
             )
-        self._refuse_existing()
         self.path = os.path.join(folder, f".{name}.{secrets.token_hex(6)}.partial")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         self._lock_fd: int | None = os.open(self.path, flags, 0o666)
@@ -110,6 +113,11 @@ class Partial:
             f"{self.target} is being written by somebody else ({sign}).\n"
             "Wait until that is finished, or choose another name."
         )
+
+    @property
+    def owned(self) -> bool:
+        """Whether this process made the file; a forked child that inherited it may not finish it."""
+        return os.getpid() == self._owner
 
     def commit(self) -> None:
         """Give the finished file its name.

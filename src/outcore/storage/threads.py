@@ -16,7 +16,8 @@ from collections.abc import Callable
 def run_threads(jobs: int, step: Callable[[int], object], threads: int) -> None:
     """Call ``step(0) ... step(jobs - 1)``, started in order, on `threads` threads; raise the first error.
 
-    The calling thread works too, so one thread means no thread is started.
+    The calling thread works too, so one thread means no thread is started; where the system allows no more
+    threads, fewer do the work. All have ended when this returns or raises, Ctrl-C included.
     """
     counter = itertools.count()
     errors: list[BaseException] = []
@@ -31,11 +32,23 @@ def run_threads(jobs: int, step: Callable[[int], object], threads: int) -> None:
             except BaseException as error:
                 errors.append(error)
 
-    helpers = [threading.Thread(target=work, name="outcore-read") for _ in range(min(threads, jobs) - 1)]
+    helpers: list[threading.Thread] = []
+    try:
+        for _ in range(min(threads, jobs) - 1):
+            helper = threading.Thread(target=work, name="outcore-read")
+            try:
+                helper.start()
+            except RuntimeError:  # "can't start new thread"
+                break
+            helpers.append(helper)
+        work()
+    except BaseException as error:  # Ctrl-C, between two jobs
+        errors.append(error)
     for helper in helpers:
-        helper.start()
-    work()
-    for helper in helpers:
-        helper.join()
+        while helper.is_alive():
+            try:
+                helper.join()
+            except BaseException as error:
+                errors.append(error)
     if errors:
         raise errors[0]
