@@ -169,3 +169,11 @@ def test_it_is_frozen() -> None:
     d = oc.describe(np.zeros((2, 2)))
     with pytest.raises(AttributeError):
         d.count = None
+
+
+def test_the_digits_do_not_depend_on_the_budget(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(1e6, 1, (300_000, 9)))
+    found = [oc.describe(tmp_path / "x.npy", memory=memory) for memory in ("12MB", "30MB", "2GB")]
+    for other in found[1:]:
+        assert other.mean.tobytes() == found[0].mean.tobytes()
+        assert other.std.tobytes() == found[0].std.tobytes()

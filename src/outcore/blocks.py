@@ -33,6 +33,7 @@ def block_rows(
     row_extra_bytes: int = 0,
     memory: MemoryLike | None = None,
     block_bytes: int = BLOCK_BYTES,
+    multiple: int = 1,
 ) -> int:
     """Choose how many rows to read at a time.
 
@@ -45,9 +46,12 @@ def block_rows(
     row_extra_bytes : int
         Bytes that the caller needs for each row of the block, besides the block.
     memory : int, float or str, optional
-        Budget; see `outcore.settings`.
+        Budget; see `outcore.options`.
     block_bytes : int
         A block is not made larger than this, but for a single row that is.
+    multiple : int
+        Blocks have a multiple of so many rows where that many fit: a caller that works in pieces of
+        them then sees the same pieces under every budget.
 
     Raises
     ------
@@ -62,6 +66,8 @@ def block_rows(
         what, {"one row": row_bytes, "its working memory": each - row_bytes}, memory, cure=cure
     )
     fitting = min(block_bytes // max(row_bytes, 1), limit // max(each, 1))
+    if fitting > multiple:
+        fitting -= fitting % multiple
     return max(1, min(fitting, len(array)))
 
 
@@ -72,12 +78,13 @@ def row_blocks(
     row_extra_bytes: int = 0,
     memory: MemoryLike | None = None,
     block_bytes: int = BLOCK_BYTES,
+    multiple: int = 1,
 ) -> Iterator[tuple[int, NDArray[Any]]]:
     r"""Read all rows of `array`, a block at a time.
 
     Parameters
     ----------
-    array, what, row_extra_bytes, memory, block_bytes
+    array, what, row_extra_bytes, memory, block_bytes, multiple
         As for `block_rows`.
 
     Yields
@@ -99,7 +106,12 @@ def row_blocks(
     [(0, [[0, 1], [2, 3]]), (2, [[4, 5]])]
     """
     step = block_rows(
-        array, what=what, row_extra_bytes=row_extra_bytes, memory=memory, block_bytes=block_bytes
+        array,
+        what=what,
+        row_extra_bytes=row_extra_bytes,
+        memory=memory,
+        block_bytes=block_bytes,
+        multiple=multiple,
     )
     n_rows = len(array)
     if n_rows == 0:

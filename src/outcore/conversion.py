@@ -56,7 +56,7 @@ def convert(
     chunks, compression, compression_opts, shuffle
         For HDF5, as in `outcore.create`.
     memory : int, float or str, optional
-        Budget for this call; see `outcore.settings`.
+        Budget for this call; see `outcore.options`.
     progress : bool or callable, optional
         A bar (True), none (False), or ``callable(done_bytes, total_bytes)``; by default a bar for long
         work on a terminal.

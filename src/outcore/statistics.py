@@ -168,7 +168,7 @@ def describe(
     step = max(1, PIECE_BYTES // max(8 * values, 1))
     with bars.bar("describe", source.nbytes, progress) as advance:
         for _, block in row_blocks(
-            source, what="describe", row_extra_bytes=VALUE_BYTES * values, memory=memory
+            source, what="describe", row_extra_bytes=VALUE_BYTES * values, memory=memory, multiple=step
         ):
             for start in range(0, len(block), step):
                 piece = block[start : start + step]

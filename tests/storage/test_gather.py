@@ -366,3 +366,25 @@ def test_rows_behind_the_cut_that_no_sample_meets_are_stale_too(cut: PosixFile, 
     starts[1] = FILE_BYTES // unit - 1
     with pytest.raises(oc.errors.StaleArrayError):
         collect(cut, 0, unit, starts, unit)
+
+
+def test_a_long_range_is_read_in_order_without_announcements(
+    cold: Watched, content: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "SCAN_BYTES", 1 << 20)
+    monkeypatch.setattr(gather, "PIECE_BYTES", 300_000)
+    found = collect(cold, 0, 1, [1234], 2 << 20)
+    assert np.array_equal(found, expected(content, 0, 1, [1234], 2 << 20))
+    assert cold.announced == []
+    assert [offset for offset, _ in cold.calls] == list(range(1234, 1234 + (2 << 20), 300_000))
+
+
+def test_a_range_that_goes_on_where_the_last_one_ended_is_not_announced(
+    cold: Watched, content: np.ndarray
+) -> None:
+    for begin in range(0, FILE_BYTES, 256 << 10):
+        found = collect(cold, 0, 1, [begin], 256 << 10)
+        assert np.array_equal(found, expected(content, 0, 1, [begin], 256 << 10))
+    assert [begin for begin, _ in cold.announced] == [0]  # the first could have been a window anywhere
+    collect(cold, 0, 1, [5], 256 << 10)
+    assert [begin for begin, _ in cold.announced] == [0, 5]

@@ -185,7 +185,7 @@ class Array:
         out : ndarray of shape (n, *X.shape[1:]), optional
             Filled and returned instead of a new array.
         memory : int, float or str, optional
-            Budget for this call; see `outcore.settings`.
+            Budget for this call; see `outcore.options`.
 
         Returns
         -------
@@ -234,7 +234,7 @@ class Array:
         out : ndarray of shape (n_windows, length, *X.shape[1:]), optional
             Filled and returned instead of a new array.
         memory : int, float or str, optional
-            Budget for this call; see `outcore.settings`.
+            Budget for this call; see `outcore.options`.
 
         Returns
         -------

@@ -50,6 +50,8 @@ class PosixFile:
         self._finalizer = weakref.finalize(self, os.close, self.fd)
         self._finalizer.atexit = False
         self._map: NDArray[np.uint8] | None = None
+        #: Where the last single range ended. Only a hint, so threads may overwrite each other's.
+        self.scanned_to = -1
 
     def size(self) -> int:
         """Bytes in the file now."""

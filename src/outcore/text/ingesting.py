@@ -108,7 +108,7 @@ def ingest(
     fill : number, optional
         Stands for missing numbers and truth values, those of float columns too.
     memory : int, float or str, optional
-        Budget for this call; see `outcore.settings`.
+        Budget for this call; see `outcore.options`.
     progress : bool or callable, optional
         A bar (True), none (False), or ``callable(done_bytes, total_bytes)``; by default a bar for long work
         on a terminal.
