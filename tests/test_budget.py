@@ -362,3 +362,29 @@ def test_an_assignment_of_one_number_needs_no_room_for_all(tmp_path: Path) -> No
         tracemalloc.stop()
     assert peak < 40 * MB
     assert array[-4:, 4:6].tolist() == [[2, 3], [1, 3], [2, 3], [1, 3]]
+
+
+def test_small_requests_are_served_by_a_look_a_moment_ago_and_large_ones_by_a_new_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((40, MB), np.uint8))
+    array = oc.open(tmp_path / "x.npy")
+    looks: list[int] = []
+
+    def look() -> Memory:
+        looks.append(1)
+        return Memory(1000 * MB, free[0])
+
+    free = [500 * MB]
+    monkeypatch.setattr(budget, "machine_memory", look)
+    monkeypatch.setattr(budget, "_seen", (float("-inf"), 0))
+    for _ in range(5):
+        array[:20]
+    assert len(looks) == 1
+    free[0] = 50 * MB  # somebody took it
+    with pytest.raises(oc.errors.MemoryBudgetError):
+        array[:]  # more than a small part of what was free: looked at again
+    monkeypatch.setattr(budget, "LOOK_S", 0)
+    free[0] = 30 * MB
+    with pytest.raises(oc.errors.MemoryBudgetError):
+        array[:20]

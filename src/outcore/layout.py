@@ -96,9 +96,8 @@ def normalise_starts(starts: ArrayLike, length: Any, n_rows: int) -> Indices:
     last = n_rows - int(length)
     if given.size == 0:
         return np.empty(0, np.int64)
-    wrong = (given < 0) | (given > last) if last >= 0 else np.ones(len(given), bool)
-    if wrong.any():
-        at = int(np.argmax(wrong))
+    if int(given.min()) < 0 or int(given.max()) > last:
+        at = int(np.argmax((given < 0) | (given > last))) if last >= 0 else 0
         raise RowIndexError(
             f"window {at} starts at row {int(given[at])} and has {length} rows; there are {n_rows}.\n"
             + (f"Starts must lie in [0, {last}]." if last >= 0 else f"Use a length of at most {n_rows}.")

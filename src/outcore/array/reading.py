@@ -143,7 +143,8 @@ def fetch(
 def check_budget(what: str, parts: dict[str, int], memory: MemoryLike | None = None) -> None:
     """Ask the budget; not for a small read under the default one, which costs less than asking."""
     memory = current().memory if memory is None else memory
-    if memory is not None or sum(parts.values()) > BLOCK_BYTES:
+    needed = sum(parts.values())
+    if memory is not None or (needed > BLOCK_BYTES and not budget.surely_fits(needed)):
         budget.require(what, parts, memory, cure="Read it in parts.")
 
 
