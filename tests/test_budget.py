@@ -375,7 +375,7 @@ def test_small_requests_are_served_by_a_look_a_moment_ago_and_large_ones_by_a_ne
         looks.append(1)
         return Memory(1000 * MB, free[0])
 
-    free = [500 * MB]
+    free = [800 * MB]
     monkeypatch.setattr(budget, "machine_memory", look)
     monkeypatch.setattr(budget, "_seen", (float("-inf"), 0))
     for _ in range(5):
