@@ -1,7 +1,7 @@
 """Row blocks: an array in pieces that fit the budget and the cache.
 
 Reads from : array.Array
-Hands to   : convert, statistics
+Hands to   : conversion, statistics
 
 Guarantees
 - Blocks come in the order of their rows, and each row is in exactly one block.

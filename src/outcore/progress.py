@@ -1,7 +1,7 @@
 """Progress bars: only where somebody watches, only for work that takes a while.
 
 Reads from : the options in force
-Hands to   : ingest, convert, statistics, demo
+Hands to   : text, conversion, statistics, demo
 
 Guarantees
 - Nothing is written unless a bar is shown; bars go to standard error and are wiped when the work ends.

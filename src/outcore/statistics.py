@@ -126,7 +126,7 @@ def describe(
     X : Array, str, path, numpy.memmap, h5py.Dataset or array-like, shape (n, ...)
         What `outcore.asarray` takes. Structured arrays have one column for each field.
     memory : int, float or str, optional
-        Budget for this call; see `outcore.settings`.
+        Budget for this call; see `outcore.options`.
     progress : bool or callable, optional
         A bar (True), none (False), or ``callable(done_bytes, total_bytes)``; by default a bar for long
         work on a terminal.

@@ -1,7 +1,7 @@
 """Making new arrays on disk: `create`.
 
 Reads from : nothing
-Hands to   : users, ingest, convert
+Hands to   : users, text, conversion
 
 Guarantees
 - The array stands under its name when it was closed without an error, and not before.

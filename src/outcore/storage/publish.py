@@ -1,6 +1,6 @@
 """Files that appear whole or not at all.
 
-Hands to   : array.creating, ingest, convert
+Hands to   : array.creating
 
 Guarantees
 - Until `commit`, the rows stand in ``.NAME.ID.partial`` in the folder of the target; the target is untouched.
