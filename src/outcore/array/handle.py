@@ -22,7 +22,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from outcore.array.indexing import Selection, parse
+from outcore.array.indexing import Selection, check_scalar_key, parse
 from outcore.array.reading import (
     BLOCK_BYTES,
     Fields,
@@ -164,7 +164,7 @@ class Array:
         if isinstance(key, str) or (isinstance(key, list) and key and all(isinstance(k, str) for k in key)):
             return self._select_field(key)
         if not self.shape:
-            self._require_scalar_key(key)
+            check_scalar_key(key)
             value = self._read_scalar()
         else:
             selection = parse(key, self.shape)
@@ -310,7 +310,7 @@ class Array:
         if self.shape:
             selection = parse(key, self.shape)
         else:
-            self._require_scalar_key(key)
+            check_scalar_key(key)
             selection = Selection(slice(0, 1), (1,), ())
         assign(self._storage, self._fields, (self.dtype, self._inner_shape), selection, value)
 
@@ -447,14 +447,6 @@ class Array:
         if not self.shape:
             raise SelectionError(
                 f"{what} needs rows; {self.address} has no dimensions.\nUse X[()] to get its value."
-            )
-
-    def _require_scalar_key(self, key: Any) -> None:
-        if not (
-            key is Ellipsis or (isinstance(key, tuple) and (not key or key[0] is Ellipsis) and len(key) < 2)
-        ):
-            raise SelectionError(
-                f"an array without dimensions is indexed with {key!r}.\nUse X[()] to get its value."
             )
 
     def _require_writable(self) -> None:

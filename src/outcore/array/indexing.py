@@ -84,6 +84,21 @@ def parse(key: Any, shape: tuple[int, ...]) -> Selection:
     return Selection(flat, (len(flat),) if index.dtype == bool else index.shape, rest)
 
 
+def check_scalar_key(key: Any) -> None:
+    """Check that `key` is one that NumPy takes for an array without dimensions: ``()`` or ``...``.
+
+    Raises
+    ------
+    SelectionError
+        Anything else.
+    """
+    inside = key if isinstance(key, tuple) else (key,)
+    if inside != () and not (len(inside) == 1 and inside[0] is Ellipsis):
+        raise SelectionError(
+            f"an array without dimensions is indexed with {key!r}.\nUse X[()] to get its value."
+        )
+
+
 def _expand(keys: tuple[Any, ...], shape: tuple[int, ...]) -> list[Any]:
     for key in keys:
         if key is None:

@@ -20,8 +20,6 @@ from outcore.storage.threads import run_threads
 
 #: Bytes that one thread copies at a time.
 COPY_BYTES = 1 << 20
-#: Ranges from here on are copied one by one.
-LONG_BYTES = 32 << 10
 #: Copying less takes a few milliseconds; where cores are busy, waiting for a second thread takes longer.
 SHARED_BYTES = 32 << 20
 #: More threads than this do not copy faster on any memory bus met so far.
@@ -83,11 +81,11 @@ def copy_ranges(
 def _copier(source: Bytes, base: int, unit: int, starts: Indices, out: Bytes) -> Callable[[int, int], object]:
     """Return ``copy(low, high)``, which fills ``out[low:high]`` from bytes in memory.
 
-    The way depends on the sizes: `numpy.take` moves short rows fastest, and windows of rows that are not
-    too short are just more rows; a slice costs about 300 ns, nothing for long ranges.
+    The way depends on the sizes: `numpy.take` moves whole rows fastest, and windows of rows that are not too
+    short are just more rows. A slice costs about 300 ns, and its threads wait for each other more often.
     """
     nbytes = out.shape[1]
-    if nbytes < LONG_BYTES and nbytes % unit == 0 and (nbytes == unit or unit >= 1024):
+    if nbytes % unit == 0 and (nbytes == unit or unit >= 1024):
         length = nbytes // unit
         table = source[base : base + (len(source) - base) // unit * unit].reshape(-1, unit)
         within = np.arange(length)
