@@ -27,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 @contextmanager
 def held(path: Path, mode: str) -> Iterator[None]:
     """Another process has the file open."""
-    source = "import h5py, sys; f = h5py.File(*sys.argv[1:]); print(); sys.stdin.read()"
+    source = "import h5py, sys; f = h5py.File(*sys.argv[1:]); print(flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", source, str(path), mode]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
