@@ -175,6 +175,7 @@ def _begin_hdf5(
     overwrite: bool,
 ) -> tuple[Partial, Storage, Spec]:
     hdf5 = formats.module("hdf5")
+    hdf5.check_dtype(dtype, f"{path}::{inner}")
     exists = os.path.lexists(path)
     if exists and not overwrite and hdf5.has(path, inner):
         raise ExistsError(
