@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from outcore.shared.family import join
+
 if TYPE_CHECKING:
     from outcore import errors as errors
     from outcore.array.creating import create as create
@@ -18,15 +20,35 @@ if TYPE_CHECKING:
     from outcore.array.opening import open_array as open
     from outcore.conversion import convert as convert
     from outcore.settings import options as options
+    from outcore.shared.sharedarray import SharedArray as SharedArray
+    from outcore.shared.sharing import attach as attach
+    from outcore.shared.sharing import share as share
+    from outcore.shared.sharing import shared_empty as shared_empty
     from outcore.statistics import describe as describe
     from outcore.text.ingesting import ingest as ingest
 
-__all__ = ["Array", "asarray", "convert", "create", "describe", "errors", "ingest", "open", "options"]
+__all__ = [
+    "Array",
+    "SharedArray",
+    "asarray",
+    "attach",
+    "convert",
+    "create",
+    "describe",
+    "errors",
+    "ingest",
+    "open",
+    "options",
+    "share",
+    "shared_empty",
+]
 
 #: Public name -> (module, name there). Loaded when first used, so that ``import outcore`` costs nothing.
 _WHERE = {
     "Array": ("outcore.array.handle", "Array"),
+    "SharedArray": ("outcore.shared.sharedarray", "SharedArray"),
     "asarray": ("outcore.array.opening", "asarray"),
+    "attach": ("outcore.shared.sharing", "attach"),
     "convert": ("outcore.conversion", "convert"),
     "create": ("outcore.array.creating", "create"),
     "describe": ("outcore.statistics", "describe"),
@@ -34,6 +56,8 @@ _WHERE = {
     "ingest": ("outcore.text.ingesting", "ingest"),
     "open": ("outcore.array.opening", "open_array"),
     "options": ("outcore.settings", "options"),
+    "share": ("outcore.shared.sharing", "share"),
+    "shared_empty": ("outcore.shared.sharing", "shared_empty"),
 }
 
 
@@ -53,3 +77,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*__all__, "__version__"])
+
+
+join()

@@ -19,6 +19,8 @@
     ├── ReadOnlyError        (ValueError)         a write to an array that was opened to read
     ├── ClosedError          (ValueError)         the array was closed
     ├── MemoryBudgetError    (MemoryError)        the work does not fit in the memory budget
+    ├── SegmentGoneError     (LookupError)        shared memory whose last holder has ended
+    ├── HandleLimitError     (OSError)            no file descriptor left for another shared array
     └── IngestError          (ValueError)         text that cannot become the array asked for
 
 Each class is also the built-in that a NumPy or h5py user would catch. The text of each says what
@@ -102,6 +104,14 @@ class ClosedError(OutcoreError, ValueError):
 
 class MemoryBudgetError(OutcoreError, MemoryError):
     """The work needs more memory than the budget allows; raised before it starts."""
+
+
+class SegmentGoneError(OutcoreError, LookupError):
+    """The shared memory that a handle names is gone, or out of reach."""
+
+
+class HandleLimitError(OutcoreError, OSError):
+    """No file descriptor is left in this process, and each shared array needs one."""
 
 
 class IngestError(OutcoreError, ValueError):

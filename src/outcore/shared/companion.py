@@ -1,0 +1,110 @@
+"""The one thread of a worker: it ends the worker when its parent dies.
+
+Hands to   : shared.family, shared.travel
+
+Guarantees
+- Only processes that multiprocessing started have it; a program of its own never has.
+- It sleeps in the kernel, and wakes when the parent ends, or now and then while something is to be done.
+
+A worker whose parent was killed waits forever for work that nobody sends, and pins all the memory that it
+shares. Asking the kernel for a signal at the parent's end (PR_SET_PDEATHSIG) was rejected: it is sent when
+the *thread* that started the worker ends, which happens in healthy programs.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import threading
+from collections.abc import Callable
+
+from outcore.shared import identity
+
+#: Environment variable: "stay" leaves workers alive when their parent dies.
+SETTING = "OUTCORE_ORPHANS"
+_CHORE_S = 0.1
+_LOOK_S = 0.5
+
+_started = False
+_wake_fd = -1
+_chore: Callable[[], bool] | None = None
+
+
+def accompany(*, forked: bool = False) -> None:
+    """Start the thread in this process if multiprocessing started it, or as soon as it has.
+
+    Parameters
+    ----------
+    forked : bool
+        Whether this is a child at the moment of its fork: who its parent is, is not yet known then.
+    """
+    process = sys.modules.get("multiprocessing.process")
+    util = sys.modules.get("multiprocessing.util")
+    if process is None or util is None or os.environ.get(SETTING) == "stay":
+        return
+    if process.parent_process() is not None and not forked:
+        _start()
+    else:
+        # A child that is still being started; in the root this runs in the children that it forks.
+        util.register_after_fork(_start, _call)
+
+
+def _call(function: Callable[[], None]) -> None:
+    function()
+
+
+def _start() -> None:
+    global _started, _wake_fd
+    parent = sys.modules["multiprocessing.process"].parent_process()
+    if _started or parent is None:
+        return
+    _started = True
+    try:
+        watched = os.pidfd_open(parent.pid)
+    except ProcessLookupError:
+        os._exit(1)  # it died before we could look
+    except (AttributeError, OSError):  # not Linux, or before 5.3
+        watched = -1
+    _wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) if hasattr(os, "eventfd") else -1
+    since = identity.started(parent.pid)
+    threading.Thread(
+        target=_run, args=(watched, (parent.pid, since)), name="outcore-companion", daemon=True
+    ).start()
+
+
+def _run(watched: int, parent: tuple[int, int | None]) -> None:
+    events = select.poll()
+    for fd in (watched, _wake_fd):
+        if fd >= 0:
+            events.register(fd, select.POLLIN)
+    busy = False
+    while True:
+        patience_s = _CHORE_S if busy else None if watched >= 0 else _LOOK_S
+        ready = dict(events.poll(None if patience_s is None else patience_s * 1000))
+        if watched in ready or (watched < 0 and identity.started(parent[0]) != parent[1]):
+            os._exit(1)  # nobody waits for what this process would still do, or say
+        if _wake_fd in ready:
+            os.eventfd_read(_wake_fd)
+        busy = _chore is not None and _chore()
+
+
+def attend(chore: Callable[[], bool]) -> None:
+    """Let the thread, where there is one, call `chore` every now and then as long as it returns True."""
+    global _chore
+    _chore = chore
+    if _wake_fd >= 0:
+        os.eventfd_write(_wake_fd, 1)
+
+
+def forget() -> None:
+    """Start anew in a forked child, which has inherited no thread."""
+    global _started, _wake_fd, _chore
+    if _wake_fd >= 0:
+        os.close(_wake_fd)
+    _started, _wake_fd, _chore = False, -1, None
+
+
+def running() -> bool:
+    """Whether this process has a companion."""
+    return _started

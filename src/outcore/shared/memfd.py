@@ -1,0 +1,171 @@
+"""Segments without a name: Linux.
+
+Reads from : the kernel
+Hands to   : shared.sharing, shared.resolving
+
+Guarantees
+- The memory is freed by the kernel with its last descriptor and its last map, whoever dies and how.
+- A segment cannot shrink or grow, so no access to it can fail later (SIGBUS).
+- It is not in /dev/shm, so a small or full /dev/shm does not matter.
+- What does not fit is refused before anything is touched.
+
+Other processes of the same user open it through /proc/<pid>/fd, for which nobody has to be awake.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import re
+
+import numpy as np
+
+from outcore.errors import ReadOnlyError
+from outcore.shared.header import HEADER_BYTES, Header, pack, unpack
+from outcore.shared.mapping import map_file
+from outcore.shared.memory_limits import check_room, explain
+from outcore.shared.segment import Segment
+
+try:
+    import fcntl
+except ImportError:  # Windows, where nothing here is called
+    fcntl = None  # type: ignore[assignment]
+
+# Python learns these later than the kernel did: MFD_NOEXEC_SEAL (Linux 6.3), F_SEAL_FUTURE_WRITE (5.1).
+_NOEXEC_SEAL = 0x8
+_SEAL_FUTURE_WRITE = 0x10
+_WRITE_BYTES = 1 << 24
+PREFIX = "outcore:"
+
+
+def create(header: Header, *, reserve: bool, source: memoryview | None = None) -> Segment:
+    """Make a segment.
+
+    Parameters
+    ----------
+    reserve : bool
+        Whether to take all its memory now.
+    source : memoryview of bytes, optional
+        What it shall hold; zeros by default.
+
+    Raises
+    ------
+    MemoryBudgetError
+        The memory is not there; nothing was touched.
+    HandleLimitError
+        No descriptor is left.
+    """
+    what = f"a shared array of shape {header.shape} and dtype {header.dtype}"
+    total = HEADER_BYTES + header.nbytes
+    if reserve:
+        check_room(total, what)
+    try:
+        fd = _new(PREFIX + header.site.split(" ")[0])
+    except OSError as error:
+        raise explain(error, total, what) from error
+    try:
+        os.ftruncate(fd, total)
+        os.pwrite(fd, pack(header), 0)
+        if source is not None:
+            # Written, not copied into a map: twice as fast, since no page is cleared first, and running out
+            # of memory is an error here instead of a signal.
+            for start in range(0, len(source), _WRITE_BYTES):
+                _write(fd, source[start : start + _WRITE_BYTES], HEADER_BYTES + start)
+        elif reserve and header.nbytes:
+            os.posix_fallocate(fd, 0, total)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+        mapped = map_file(fd, total, writable=True)
+    except OSError as error:
+        os.close(fd)
+        raise explain(error, total, what) from error
+    except BaseException:
+        os.close(fd)
+        raise
+    return Segment(header, mapped, fd, writable=True)
+
+
+def _new(name: str) -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING
+    try:
+        fd = os.memfd_create(name[:200], flags | _NOEXEC_SEAL)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fd = os.memfd_create(name[:200], flags)  # before Linux 6.3
+    os.fchmod(fd, 0o600)  # it starts as readable by everybody who gets hold of it
+    return fd
+
+
+def _write(fd: int, data: memoryview, offset: int) -> None:
+    while len(data):
+        done = os.pwrite(fd, data, offset)
+        data, offset = data[done:], offset + done
+
+
+def attach(path: str, nonce: bytes, mode: str) -> Segment | None:
+    """Open a segment by a path to one of its descriptors; None if there is another file.
+
+    Parameters
+    ----------
+    path : str
+        ``/proc/<pid>/fd/<n>``.
+    mode : {"r", "r+", "c"}
+        "r" is enforced by the kernel: a descriptor opened to read makes no writable map.
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+        No such process or descriptor, or not ours to open.
+    HandleLimitError
+        No descriptor is left here.
+    ReadOnlyError
+        Mode "r+" for a frozen segment.
+    """
+    try:
+        fd = os.open(path, (os.O_RDWR if mode == "r+" else os.O_RDONLY) | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise explain(error, 0, "receiving a shared array") from error
+    try:
+        header = unpack(os.pread(fd, HEADER_BYTES, 0))
+        if header is None or header.nonce != nonce:
+            os.close(fd)
+            return None
+        total = HEADER_BYTES + header.nbytes
+        private = mode == "c"
+        if mode == "r+" and is_frozen(fd):
+            raise ReadOnlyError(
+                f"the shared array made at {header.site} was frozen; mode='r+' cannot write to it.\n"
+                "Use mode='r', or mode='c' for changes that stay in this process."
+            )
+        if private and is_frozen(fd) and _kernel() < (5, 5):
+            # There the kernel would share a private map of a sealed file: a copy is what was asked for.
+            mapped = np.fromfile(f"/proc/self/fd/{fd}", np.uint8)
+        else:
+            mapped = map_file(fd, total, writable=mode != "r", private=private)
+    except OSError as error:
+        os.close(fd)
+        raise explain(error, 0, "receiving a shared array") from error
+    except BaseException:
+        os.close(fd)
+        raise
+    return Segment(header, mapped, fd, writable=mode != "r", private=private)
+
+
+def freeze(fd: int) -> None:
+    """Refuse, from now on, every new way to write to a segment."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEAL_FUTURE_WRITE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # Before Linux 5.1 only NumPy refuses.
+
+
+def is_frozen(fd: int) -> bool:
+    """Whether `freeze` was called on the segment, in whatever process."""
+    return bool(fcntl.fcntl(fd, fcntl.F_GET_SEALS) & _SEAL_FUTURE_WRITE)
+
+
+def _kernel() -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", platform.release())[:2])
