@@ -16,6 +16,7 @@ reaching whoever asked for the result.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from math import prod
 from typing import Any, Self
 
@@ -36,8 +37,11 @@ from outcore.array.writing import as_values, assign
 from outcore.errors import ClosedError, DTypeError, ReadOnlyError, SelectionError, ShapeError
 from outcore.layout import normalise_rows, normalise_starts
 from outcore.settings import MemoryLike
+from outcore.shared.lost import LostArray
+from outcore.shared.sharedarray import SharedArray
 from outcore.storage import formats
-from outcore.storage.protocol import Fingerprint, Spec, Storage
+from outcore.storage.memory import MemoryStorage
+from outcore.storage.protocol import Spec, Storage
 from outcore.storage.publish import Partial
 
 
@@ -403,25 +407,14 @@ class Array:
         """Pickle as the address: opened again where it arrives, when rows are first read."""
         spec = self.spec
         if spec.kind == "memory":
+            rows = self._storage.view()
+            if isinstance(rows, SharedArray):
+                return _restore_shared, (rows, self._fields)
             raise DTypeError(
                 f"{self!r} lives in this process's memory only; a pickle would hold {self.nbytes} bytes.\n"
-                "Write it to disk (oc.create) and send that array."
+                "Share it, oc.asarray(oc.share(a)), or write it to disk (oc.create), and send that array."
             )
-        mark = spec.fingerprint
-        return _restore, (
-            (
-                spec.kind,
-                spec.path,
-                spec.inner,
-                spec.mode,
-                (*self.shape[:1], *spec.shape[1:]),
-                spec.dtype,
-                spec.order,
-                spec.offset,
-            ),
-            None if mark is None else (mark.inode, mark.birth_ns, mark.mtime_ns, mark.size),
-            self._fields,
-        )
+        return _restore, (replace(spec, shape=(*self.shape[:1], *spec.shape[1:])), self._fields)
 
     # ---- inside ------------------------------------------------------------------------------
 
@@ -488,7 +481,13 @@ class Array:
         self._spec = located
 
 
-def _restore(parts: tuple[Any, ...], mark: tuple[Any, ...] | None, fields: Fields) -> Array:
-    kind, path, inner, mode, shape, dtype, order, offset = parts
-    fingerprint = None if mark is None else Fingerprint(*mark)
-    return Array(Spec(kind, path, inner, mode, shape, dtype, order, offset, fingerprint), fields=fields)
+def _restore_shared(rows: SharedArray | LostArray, fields: Fields) -> Array | LostArray:
+    if isinstance(rows, LostArray):
+        return rows
+    return Array(
+        Spec("memory", "memory", "", "r", rows.shape, rows.dtype), MemoryStorage(rows), fields=fields
+    )
+
+
+def _restore(spec: Spec, fields: Fields) -> Array:
+    return Array(spec, fields=fields)

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 from outcore.array.handle import Array
 from outcore.dtypes import as_dtype
 from outcore.errors import OptionError
+from outcore.shared.sharedarray import SharedArray
 from outcore.storage import formats
 from outcore.storage.file import open_file
 from outcore.storage.memory import MemoryStorage
@@ -99,7 +100,7 @@ def asarray(obj: Any) -> Array:
 
     Parameters
     ----------
-    obj : Array, str, path, numpy.memmap, h5py.Dataset, ndarray or array-like
+    obj : Array, str, path, SharedArray, numpy.memmap, h5py.Dataset, ndarray or array-like
         Addresses are opened to read. Memory maps and HDF5 datasets become references to their
         files. Other arrays are referred to where they are, in memory.
 
@@ -114,7 +115,8 @@ def asarray(obj: Any) -> Array:
 
     Notes
     -----
-    An array in memory has no address, so the result works like any other but cannot be pickled.
+    An array in this process's memory has no address, so the result works like any other but cannot be
+    pickled. That of a `SharedArray` can.
 
     Examples
     --------
@@ -134,7 +136,7 @@ def asarray(obj: Any) -> Array:
     h5py = sys.modules.get("h5py")  # whoever passes a dataset has imported it
     if h5py is not None and isinstance(obj, h5py.Dataset):
         return Array(formats.module("hdf5").locate_dataset(obj))
-    return _in_memory(np.asarray(obj))
+    return _in_memory(obj if isinstance(obj, SharedArray) else np.asarray(obj))
 
 
 def _in_memory(array: NDArray[Any]) -> Array:

@@ -82,6 +82,19 @@ class Spec:
         """The address as a user would type it."""
         return f"{self.path}::{self.inner}" if self.inner else self.path
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By position: names of fields would double the size of a pickle.
+        mark = self.fingerprint
+        parts = (self.kind, self.path, self.inner, self.mode, self.shape, self.dtype, self.order, self.offset)
+        return _spec, (
+            *parts,
+            None if mark is None else (mark.inode, mark.birth_ns, mark.mtime_ns, mark.size),
+        )
+
+
+def _spec(*parts: Any) -> Spec:
+    return Spec(*parts[:-1], fingerprint=None if parts[-1] is None else Fingerprint(*parts[-1]))
+
 
 class Storage(ABC):
     """Rows somewhere: the abstract class behind every `outcore.Array`.
