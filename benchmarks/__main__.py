@@ -15,7 +15,18 @@ from benchmarks.report import Report
 from benchmarks.settings import DEFAULT_FOLDER, Settings
 
 #: In this order: the ones that are over soon come first.
-NAMES = ("import_time", "open", "hot", "write", "chunked", "sequential", "rows", "windows", "full_windows")
+NAMES = (
+    "import_time",
+    "open",
+    "handover",
+    "hot",
+    "write",
+    "chunked",
+    "sequential",
+    "rows",
+    "windows",
+    "full_windows",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -29,6 +29,7 @@ _LOOK_S = 0.5
 _started = False
 _wake_fd = -1
 _chore: Callable[[], bool] | None = None
+_busy = False  # whether the thread will look by itself
 
 
 def accompany(*, forked: bool = False) -> None:
@@ -78,31 +79,33 @@ def _run(watched: int, parent: tuple[int, int | None]) -> None:
     for fd in (watched, _wake_fd):
         if fd >= 0:
             events.register(fd, select.POLLIN)
-    busy = False
+    global _busy
     while True:
-        patience_s = _CHORE_S if busy else None if watched >= 0 else _LOOK_S
+        patience_s = _CHORE_S if _busy else None if watched >= 0 else _LOOK_S
         ready = dict(events.poll(None if patience_s is None else patience_s * 1000))
         if watched in ready or (watched < 0 and identity.started(parent[0]) != parent[1]):
             os._exit(1)  # nobody waits for what this process would still do, or say
         if _wake_fd in ready:
             os.eventfd_read(_wake_fd)
-        busy = _chore is not None and _chore()
+        # First, so that what is sent while the chore runs wakes this thread once more.
+        _busy = False
+        _busy = _chore is not None and _chore()
 
 
 def attend(chore: Callable[[], bool]) -> None:
     """Let the thread, where there is one, call `chore` every now and then as long as it returns True."""
     global _chore
     _chore = chore
-    if _wake_fd >= 0:
+    if _wake_fd >= 0 and not _busy:
         os.eventfd_write(_wake_fd, 1)
 
 
 def forget() -> None:
     """Start anew in a forked child, which has inherited no thread."""
-    global _started, _wake_fd, _chore
+    global _started, _wake_fd, _chore, _busy
     if _wake_fd >= 0:
         os.close(_wake_fd)
-    _started, _wake_fd, _chore = False, -1, None
+    _started, _wake_fd, _chore, _busy = False, -1, None, False
 
 
 def running() -> bool:

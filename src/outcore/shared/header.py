@@ -10,6 +10,7 @@ Guarantees
 from __future__ import annotations
 
 import ast
+import functools
 import struct
 from dataclasses import dataclass
 from typing import Any
@@ -72,6 +73,10 @@ def unpack(page: bytes) -> Header | None:
     _, nonce, nbytes, pid, made_ns, length = _LAYOUT.unpack_from(page)
     if length > _TEXT_BYTES:
         return None
-    site, descr, shape, order = ast.literal_eval(page[_LAYOUT.size : _LAYOUT.size + length].decode())
-    dtype = None if descr is None else np.lib.format.descr_to_dtype(descr)
-    return Header(nonce, nbytes, pid, made_ns, site, dtype, shape, order)
+    return Header(nonce, nbytes, pid, made_ns, *_parse(page[_LAYOUT.size : _LAYOUT.size + length]))
+
+
+@functools.lru_cache(maxsize=64)  # many segments in a row are of one kind, and reading this costs most
+def _parse(text: bytes) -> tuple[str, np.dtype[Any] | None, tuple[int, ...], str]:
+    site, descr, shape, order = ast.literal_eval(text.decode())
+    return site, None if descr is None else np.lib.format.descr_to_dtype(descr), shape, order

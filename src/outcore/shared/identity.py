@@ -12,6 +12,7 @@ import sys
 Identity = tuple[int, int]
 
 _own: Identity = (0, 0)
+_parent: tuple[int, Identity] = (0, (0, 0))  # and in which process that is so
 
 
 def own() -> Identity:
@@ -39,8 +40,10 @@ def parent() -> Identity | None:
     found = None if process is None else process.parent_process()
     if found is None:
         return None
-    since = started(found.pid)
-    return None if since is None else (found.pid, since)
+    global _parent
+    if _parent[0] != os.getpid() or _parent[1][0] != found.pid:
+        _parent = (os.getpid(), (found.pid, started(found.pid) or 0))
+    return _parent[1] if _parent[1][1] else None
 
 
 def is_alive(identity: Identity) -> bool:
