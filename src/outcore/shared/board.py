@@ -60,26 +60,25 @@ def is_travelling(ticket: Ticket) -> bool | None:
 
 
 def received(ticket: Ticket) -> None:
-    """Say that the handle was received, here, and that its descriptor waits nowhere."""
-    _clear(ticket, (0, 1))
+    """Say that the handle was received."""
+    _clear(ticket, 0)
 
 
 def fetched(ticket: Ticket) -> None:
     """Say that the descriptor was taken out of the mailbox."""
-    _clear(ticket, (1,))
+    _clear(ticket, 1)
 
 
-def _clear(ticket: Ticket, words: tuple[int, ...]) -> None:
+def _clear(ticket: Ticket, word: int) -> None:
     if ticket.slot < 0:
         return
     # A sender that has ended, or is out of reach, is not told: then its memory goes with it.
     with contextlib.suppress(OSError):
         fd = _open(ticket, os.O_RDWR)
         try:
-            for word in words:
-                offset = ticket.slot * ENTRY.size + word * _WORD.size
-                if os.pread(fd, _WORD.size, offset) == _WORD.pack(ticket.number):
-                    os.pwrite(fd, bytes(_WORD.size), offset)
+            offset = ticket.slot * ENTRY.size + word * _WORD.size
+            if os.pread(fd, _WORD.size, offset) == _WORD.pack(ticket.number):
+                os.pwrite(fd, bytes(_WORD.size), offset)
         finally:
             os.close(fd)
 

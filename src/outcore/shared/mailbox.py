@@ -50,6 +50,7 @@ class Mailbox:
         self.reason = ""  # why there is no mailbox
         #: Messages that came while no descriptor was left to take theirs: number of the handle.
         self.dropped: set[int] = set()
+        self._look_at = 16
         self._connections: list[socket.socket] = []
         self._listener: socket.socket | None = None
         self._outgoing: tuple[identity.Identity, socket.socket] | None = None
@@ -95,6 +96,9 @@ class Mailbox:
         """Take out everything that waits, and hand over the descriptor of one handle."""
         with self.lock:
             self.drain()
+            if len(self.arrivals) >= self._look_at:
+                self.forget_received()
+                self._look_at = 2 * len(self.arrivals) + 16  # so that looking costs each arrival little
             return self.arrivals.pop(number, None)
 
     def put_back(self, arrival: Arrival) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from outcore.errors import DTypeError, OutcoreError
-from outcore.shared import memfd, token, travel
+from outcore.shared import foreign, memfd, token, travel
 from outcore.shared.lost import LostArray
 from outcore.shared.resolving import resolve
 from outcore.shared.segment import Segment
@@ -76,6 +76,7 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
             else np.ndarray.__new__(cls, shape, dtype)
         )
         made._segment = segment
+        foreign.teach(cls)
         return made
 
     def __array_finalize__(self, obj: Any) -> None:

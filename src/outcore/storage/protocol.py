@@ -20,7 +20,7 @@ Guarantees that every storage gives
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -93,7 +93,9 @@ class Spec:
 
 
 def _spec(*parts: Any) -> Spec:
-    return Spec(*parts[:-1], fingerprint=None if parts[-1] is None else Fingerprint(*parts[-1]))
+    *where, mark = parts
+    made = Spec(*where)
+    return made if mark is None else replace(made, fingerprint=Fingerprint(*mark))
 
 
 class Storage(ABC):
