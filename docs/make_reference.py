@@ -17,13 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import outcore as oc
 from outcore.cli import build_parser
 
 TARGET = Path(__file__).with_name("reference.md")
 
 #: Functions whose result is an instance of a class that is not public by name.
-RESULTS = {"describe": "Description"}
+RESULTS = {"describe": "Description", "segments": "SharedSegment"}
 
 HEAD = """\
 # Reference
@@ -72,6 +74,8 @@ def _class(name: str, thing: Any, *, prefix: str) -> Iterator[str]:
     yield f"### {prefix}{name}\n"
     yield from _docstring(thing)
     for method, function in vars(thing).items():
+        if method in vars(np.ndarray):
+            continue  # the same as NumPy's, whose documents have it
         if inspect.isfunction(function) and not method.startswith("_"):
             yield from _entry(f"{name}.{method}", function, "####")
     special = {

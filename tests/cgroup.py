@@ -1,7 +1,7 @@
 """Run a command as a fresh process under a memory limit that the kernel enforces.
 
 Reads from : /sys/fs/cgroup (version 1 or 2), /proc/self/cgroup
-Hands to   : the `cgroup` fixture of conftest.py, and the benchmarks
+Hands to   : the `cgroup` fixture of conftest.py, tests.shared.observed, and the benchmarks
 
 Guarantees
 - The group is made for one run and removed after it, with whatever still lives inside.
@@ -65,6 +65,16 @@ class _Group:
         names = ("total_rss", "total_shmem") if self.version == 1 else ("anon", "shmem")
         return sum(self.field("memory.stat", name) for name in names)
 
+    def shared(self) -> int:
+        """Bytes of shared memory that its processes made and that still exist, even if they are dead."""
+        return self.field("memory.stat", "total_shmem" if self.version == 1 else "shmem")
+
+    def entering(self, command: Sequence[str | os.PathLike[str]]) -> list[str]:
+        """Return a command that enters the group and then is `command`."""
+        # `exec` keeps the pid, so the shell is gone when the command starts.
+        enter = 'echo $$ > "$0" && exec "$@"'
+        return ["/bin/sh", "-c", enter, str(self.path / "cgroup.procs"), *map(os.fspath, command)]
+
     def oom_kills(self) -> int:
         return self.field("memory.oom_control" if self.version == 1 else "memory.events", "oom_kill")
 
@@ -97,8 +107,6 @@ def run_limited(
     Past `timeout_s` everything in the group is killed and subprocess.TimeoutExpired raised.
     """
     with _new_group(limit_bytes) as group:
-        # `exec` keeps the pid, so the shell is gone when the command starts.
-        wrapper = ["/bin/sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group.path / "cgroup.procs")]
         ended = threading.Event()
         peak = [0]
 
@@ -110,7 +118,7 @@ def run_limited(
 
         sampler = threading.Thread(target=sample, name="cgroup sampler")
         process = subprocess.Popen(
-            [*wrapper, *map(os.fspath, command)],
+            group.entering(command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -130,6 +138,13 @@ def run_limited(
             ended.set()
             sampler.join()
         return Outcome(process.returncode, stdout, stderr, peak[0], group.peak_total(), group.oom_kills())
+
+
+@contextlib.contextmanager
+def counted() -> Iterator[_Group]:
+    """Make a group without a limit, for a program whose memory is to be told from that of others."""
+    with _new_group(1 << 50) as group:
+        yield group
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ Hands to : test_docs.py
 What a block's fence says
 - ```` ```python ````          run, in order, all blocks of one file in one namespace and one empty folder
 - ```` ```python no-run ````   compiled only; its first line is a comment with the reason
-- ```` ```console ````         its lines `$ outcore ...` are run through the shell in that folder
+- ```` ```python file=x.py ```` written there as x.py: later blocks, and processes that they start, import it
+- ```` ```console ````         its lines `$ outcore ...`, and `$ python x.py` for such files, are run there
 - ```` ```console no-run ````  not run; its first line is a comment with the reason
 - `<!-- python` ... `-->`      run like the first, but hidden: makes the files that the rest uses
 """
@@ -32,6 +33,7 @@ class Block:
     run: bool
     text: str
     line: int  # of its first line of code, from 1
+    file: str = ""  # to be written there instead of run
 
 
 def documents() -> list[Path]:
@@ -62,7 +64,8 @@ def blocks(markdown: str) -> list[Block]:
         if i == len(lines):
             raise ValueError(f"line {first}: the block is not closed")
         text = textwrap.dedent("\n".join(lines[first:i])) + "\n"
-        found.append(Block(language, "no-run" not in words, text, first + 1))
+        (file,) = [word[5:] for word in words if word.startswith("file=")] or [""]
+        found.append(Block(language, "no-run" not in words, text, first + 1, file))
         i += 1
     return found
 

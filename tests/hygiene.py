@@ -78,6 +78,7 @@ def left_since(before: Snapshot) -> list[str]:
         gc.collect()
         if "outcore.shared.travel" in sys.modules:
             sys.modules["outcore.shared.travel"].sweep()  # arrays that were received by somebody
+            sys.modules["outcore.shared.mailbox"].own().drain()  # connections of children that have ended
         found = _look(before)
         if not found or time.monotonic() > deadline:
             return found
@@ -185,10 +186,10 @@ def _parent(pid: int) -> int:
 
 def _new_segments(before: Snapshot) -> list[str]:
     names = set(os.listdir(SHM)) - before.shm if SHM.is_dir() else set()
-    return [f"shared memory file {SHM / name}" for name in sorted(names) if not _held_by_others(name)]
+    return [f"shared memory file {SHM / name}" for name in sorted(names) if not held_by_others(name)]
 
 
-def _held_by_others(name: str) -> bool:
+def held_by_others(name: str) -> bool:
     """Whether a process that is not ours has the segment mapped: then another program made it."""
     # By inode: the C library maps a semaphore under a temporary name and then renames it.
     try:

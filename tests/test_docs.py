@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -31,10 +32,15 @@ def run_python(block: Block, document: Path, namespace: dict[str, object]) -> No
 
 def run_console(block: Block, document: Path, folder: Path) -> None:
     for command in commands(block.text):
-        if not re.match(r"outcore\b", command):
+        program = re.match(r"python (\S+\.py)\b", command)
+        if program and (folder / program[1]).exists():
+            command = command.removeprefix("python ")
+        elif re.match(r"outcore\b", command):
+            command = f"-m {command}"
+        else:
             continue  # make, pip and their like are shown, not run
         run = subprocess.run(
-            f'"{sys.executable}" -m {command}',
+            f'"{sys.executable}" {command}',
             shell=True,  # the reader's shell expands patterns and pipes, so ours does
             cwd=folder,
             capture_output=True,
@@ -48,7 +54,19 @@ def run_console(block: Block, document: Path, folder: Path) -> None:
         )
 
 
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let blocks, and the processes that they start, import the files of their document."""
+    monkeypatch.syspath_prepend(tmp_path)
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.usefixtures("modules")
 def test_the_code_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, object] = {"__name__": "__main__"}
@@ -59,7 +77,9 @@ def test_the_code_runs(document: Path, tmp_path: Path, monkeypatch: pytest.Monke
             assert block.text.lstrip().startswith("#"), (
                 f"{where}: a no-run block starts with a comment that says why"
             )
-        if block.language == "python" and block.run:
+        if block.file:
+            (tmp_path / block.file).write_text(block.text, encoding="utf-8")
+        elif block.language == "python" and block.run:
             run_python(block, document, namespace)
         elif block.language == "python":
             compile(block.text, where, "exec")

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from outcore.array.handle import Array as Array
     from outcore.array.opening import asarray as asarray
     from outcore.array.opening import open_array as open
+    from outcore.combination.combining import combine as combine
     from outcore.conversion import convert as convert
     from outcore.settings import options as options
+    from outcore.shared.census import segments as segments
+    from outcore.shared.ring import SharedRing as SharedRing
     from outcore.shared.sharedarray import SharedArray as SharedArray
     from outcore.shared.sharing import attach as attach
     from outcore.shared.sharing import share as share
@@ -30,8 +33,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Array",
     "SharedArray",
+    "SharedRing",
     "asarray",
     "attach",
+    "combine",
     "convert",
     "create",
     "describe",
@@ -39,6 +44,7 @@ __all__ = [
     "ingest",
     "open",
     "options",
+    "segments",
     "share",
     "shared_empty",
 ]
@@ -47,8 +53,10 @@ __all__ = [
 _WHERE = {
     "Array": ("outcore.array.handle", "Array"),
     "SharedArray": ("outcore.shared.sharedarray", "SharedArray"),
+    "SharedRing": ("outcore.shared.ring", "SharedRing"),
     "asarray": ("outcore.array.opening", "asarray"),
     "attach": ("outcore.shared.sharing", "attach"),
+    "combine": ("outcore.combination.combining", "combine"),
     "convert": ("outcore.conversion", "convert"),
     "create": ("outcore.array.creating", "create"),
     "describe": ("outcore.statistics", "describe"),
@@ -56,6 +64,7 @@ _WHERE = {
     "ingest": ("outcore.text.ingesting", "ingest"),
     "open": ("outcore.array.opening", "open_array"),
     "options": ("outcore.settings", "options"),
+    "segments": ("outcore.shared.census", "segments"),
     "share": ("outcore.shared.sharing", "share"),
     "shared_empty": ("outcore.shared.sharing", "shared_empty"),
 }

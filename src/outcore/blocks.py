@@ -116,7 +116,8 @@ def row_blocks(
     n_rows = len(array)
     if n_rows == 0:
         return
-    buffer = np.empty((1, step, *array.shape[1:]), array.dtype)
+    # Zeros: not every reader touches the holes between fields, and blocks go to files.
+    buffer = np.zeros((1, step, *array.shape[1:]), array.dtype)
     for start in range(0, n_rows, step):
         n = min(step, n_rows - start)
         yield start, array.windows([start], n, out=buffer[:, :n])[0]

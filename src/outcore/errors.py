@@ -18,9 +18,12 @@
     ├── FieldError           (ValueError)         no such field in a structured array
     ├── ReadOnlyError        (ValueError)         a write to an array that was opened to read
     ├── ClosedError          (ValueError)         the array was closed
+    │   └── RingClosedError  (EOFError)           the ring was closed: no more items
+    ├── RingTimeoutError     (TimeoutError)       no slot, or no item, of a ring within the time allowed
     ├── MemoryBudgetError    (MemoryError)        the work does not fit in the memory budget
     ├── SegmentGoneError     (LookupError)        shared memory whose last holder has ended
     ├── HandleLimitError     (OSError)            no file descriptor left for another shared array
+    ├── PlatformError        (NotImplementedError) the operating system lacks what is needed
     └── IngestError          (ValueError)         text that cannot become the array asked for
 
 Each class is also the built-in that a NumPy or h5py user would catch. The text of each says what
@@ -102,6 +105,14 @@ class ClosedError(OutcoreError, ValueError):
     """An array that was closed is used again."""
 
 
+class RingClosedError(ClosedError, EOFError):
+    """A ring was closed: nothing can be written any more, and everything was read."""
+
+
+class RingTimeoutError(OutcoreError, TimeoutError):
+    """No slot of a ring became free, or no item complete, within the time allowed."""
+
+
 class MemoryBudgetError(OutcoreError, MemoryError):
     """The work needs more memory than the budget allows; raised before it starts."""
 
@@ -112,6 +123,10 @@ class SegmentGoneError(OutcoreError, LookupError):
 
 class HandleLimitError(OutcoreError, OSError):
     """No file descriptor is left in this process, and each shared array needs one."""
+
+
+class PlatformError(OutcoreError, NotImplementedError):
+    """The operating system lacks what is needed."""
 
 
 class IngestError(OutcoreError, ValueError):

@@ -18,7 +18,8 @@ def verbs() -> dict[str, argparse.ArgumentParser]:
 
 
 def test_the_verbs() -> None:
-    assert list(verbs()) == ["info", "head", "ingest", "convert", "describe", "demo"]
+    names = ["info", "head", "ingest", "convert", "combine", "describe", "shm", "doctor", "demo"]
+    assert list(verbs()) == names
 
 
 @pytest.mark.parametrize("name", list(verbs()))
@@ -35,7 +36,16 @@ def test_every_option_is_explained(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["ingest", "--help"], ["--version"], ["info"], ["no-such-verb"]]
+    "arguments",
+    [
+        ["--help"],
+        ["ingest", "--help"],
+        ["doctor", "--help"],
+        ["shm", "--help"],
+        ["--version"],
+        ["info"],
+        ["no-such-verb"],
+    ],
 )
 def test_asking_imports_nothing_heavy(arguments: list[str]) -> None:
     code = (

@@ -35,7 +35,8 @@ def test_json_tells_every_step_and_the_files_can_be_kept(
     assert found["folder"] == str(folder)
     names = [step["name"] for step in found["steps"]]
     assert names[:4] == ["write the text", "ingest flights", "ingest weather", "convert to HDF5"]
-    assert names[4:] == ["windows, outcore", "windows, np.memmap", "windows, h5py", "describe"]
+    assert names[4:7] == ["windows, outcore", "windows, np.memmap", "windows, h5py"]
+    assert names[7:] == ["describe", "share and combine"]
     assert all(step["seconds"] > 0 and step["nbytes"] > 0 for step in found["steps"])
     assert (found["limit_bytes"] is None) == (found["no_limit_because"] is not None)
 
@@ -53,7 +54,13 @@ def test_json_tells_every_step_and_the_files_can_be_kept(
     assert found["array"] == {"shape": list(array.shape), "dtype": "<f8", "nbytes": array.nbytes}
     assert [c["missing"] for c in found["columns"]] == np.isnan(array).sum(axis=0).tolist()
     np.testing.assert_array_equal(oc.open(folder / "flights.h5")[:], array)
-    assert np.isnan(oc.open(folder / "weather.npy")["wind_gust"][:]).any()
+    weather = oc.open(folder / "weather.npy")
+    assert np.isnan(weather["wind_gust"][:]).any()
+    combined = oc.open(folder / "weather-shared.h5::/weather-2013")
+    np.testing.assert_array_equal(combined["wind_gust"][:], weather["wind_gust"][:])
+    assert found["sharing"]["rows"] == len(weather)
+    (handed,) = found["sharing"]["arrays"]
+    assert handed["ways"]["outcore"]["pipe_bytes"] < 1000 < handed["ways"]["pickled"]["pipe_bytes"]
 
 
 def test_the_command_prints_commands_tables_and_ratios_and_removes_everything(tmp_path: Path) -> None:
@@ -65,6 +72,7 @@ def test_the_command_prints_commands_tables_and_ratios_and_removes_everything(tm
     )
     assert "$ outcore ingest 'flights-*.csv' flights.npy" in done.stdout
     assert "times as long as outcore" in done.stdout
+    assert "in shared memory; in the file, each value as outcore ingest read it" in done.stdout
     for name in ("dep_delay", "peak memory", "removed at the end", "limit:", "--size 1 and above count"):
         assert name in done.stdout
     assert done.stderr == ""  # no bars where nobody watches, and no warnings

@@ -155,6 +155,26 @@ def test_names_that_are_taken_by_something_else(tmp_path: Path, options: dict[st
     assert len(path.read_bytes()) == len(before)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_forked_child_creates_flushes_and_gives_up_chunked_datasets(tmp_path: Path) -> None:
+    rows = example((10, 3), "f8")
+    child = os.fork()
+    if child == 0:
+        try:
+            made = create(tmp_path / "x.h5", compression="gzip")
+            made.write_rows(0, rows)
+            made.flush()
+            made.finish()
+            made.close()
+            create(tmp_path / "y.h5", compression="gzip").close()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with h5py.File(tmp_path / "x.h5") as found:
+        assert_same(found["x"][:], rows)
+
+
 # ---- refused --------------------------------------------------------------------------------------
 
 

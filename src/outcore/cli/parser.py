@@ -45,6 +45,39 @@ examples
   outcore ingest table.txt x.npy --delimiter whitespace --comment '#' --columns 2,0,1 --fill 0
 """
 
+_COMBINE_TEXT = """\
+Write many arrays into one HDF5 file, each a dataset of its own.
+
+The file appears when all of them are in it, and not at all if anything fails. The attributes of arrays that
+come from HDF5 files are kept.
+"""
+_COMBINE_EXAMPLES = """\
+names
+  NAME=ARRAY gives the dataset a name, and groups with it: reads/first=run1.npy. Without it, the name is that
+  of the file without its suffix, or the last part of the name of a dataset. What is before the first = is
+  the name, unless a file has the whole text as its name.
+
+examples
+  outcore combine all.h5 x.npy y.npy
+  outcore combine all.h5 first=run1.h5::/group/x second=run2.h5::/group/x --compression gzip
+  outcore combine all.h5::/more z.npy
+"""
+
+_SHM_EXAMPLES = """\
+what the words mean
+  memory      what the array takes of the machine's memory; less than its size with reserve=False
+  mapped      a process uses the array, to write (r+), to read (r), or with changes of its own (c)
+  descriptor  a process could use it: it has received the array and not loaded it
+  PSS         what a process has touched of it; a page that four processes touched counts a quarter in each
+
+An array is gone when nobody holds it. One that should be gone is freed by ending a process that holds it;
+inside a program, oc.segments() lists the same, and .release() gives up handles that nobody will load.
+"""
+_DOCTOR_EXAMPLES = """\
+Warnings are no failures: the exit code is 0. With --json, each check has a name, a status (ok, warn or
+unknown), a text, the figures behind it, and an advice.
+"""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser of ``outcore``; each verb names the module that runs it."""
@@ -59,7 +92,10 @@ def build_parser() -> argparse.ArgumentParser:
     _head(verbs)
     _ingest(verbs)
     _convert(verbs)
+    _combine(verbs)
     _describe(verbs)
+    _shm(verbs)
+    _doctor(verbs)
     _demo(verbs)
     return parser
 
@@ -136,11 +172,51 @@ def _convert(verbs: Any) -> None:
     _work(parser)
 
 
+def _combine(verbs: Any) -> None:
+    parser = _verb(
+        verbs,
+        "combine",
+        "write many arrays into one HDF5 file",
+        description=_COMBINE_TEXT,
+        epilog=_COMBINE_EXAMPLES,
+    )
+    parser.add_argument(
+        "target", metavar="TARGET", help="all.h5, or all.h5::/group to put the arrays below it"
+    )
+    parser.add_argument(
+        "arrays",
+        nargs="+",
+        metavar="[NAME=]ARRAY",
+        help="x.npy or run.h5::/group/x; without NAME= the dataset is named x",
+    )
+    _layout(parser)
+    parser.add_argument("--workers", type=_count, metavar="N", help="threads that write or compress, at most")
+    _work(parser)
+
+
+def _shm(verbs: Any) -> None:
+    _verb(
+        verbs,
+        "shm",
+        "list the shared arrays on this machine, and which processes hold them",
+        epilog=_SHM_EXAMPLES,
+    )
+
+
+def _doctor(verbs: Any) -> None:
+    _verb(
+        verbs,
+        "doctor",
+        "look for what slows down or breaks work with large arrays here, and say what to type",
+        epilog=_DOCTOR_EXAMPLES,
+    )
+
+
 def _demo(verbs: Any) -> None:
     parser = _verb(
         verbs,
         "demo",
-        "text files to an array larger than the memory budget, random windows out of it, and a summary",
+        "real text to an array larger than the memory budget, random windows, a summary, shared arrays",
     )
     parser.add_argument(
         "--size", type=float, default=1.0, metavar="X", help="how much data; 2 is twice as much"
@@ -202,6 +278,10 @@ def _target(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "target", metavar="TARGET", help="the new array: x.npy, x.h5::/group/x, or raw binary"
     )
+    _layout(parser)
+
+
+def _layout(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the target")
     group.add_argument(
         "--overwrite", action="store_true", help="replace it if it exists, once the new one is complete"

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from outcore.budget import format_bytes
-from outcore.demo import describing, ingesting, texts, windows
+from outcore.demo import describing, ingesting, sharing, texts, windows
 from outcore.demo.groups import Limit, find_limit
 from outcore.demo.place import in_memory, workplace
 from outcore.demo.report import as_dict, summary
@@ -48,11 +48,12 @@ JOBS = (
     Job(ingesting.disk_bytes, ingesting.work),
     Job(windows.disk_bytes, windows.work),
     Job(describing.disk_bytes, describing.work),
+    Job(sharing.disk_bytes, sharing.work),
 )
 
 
 def run(size: float = 1.0, directory: str | None = None, keep: bool = False, as_json: bool = False) -> int:
-    """Run the demo: text, ingest, random windows beside np.memmap and h5py, a summary of each column.
+    """Run the demo: text, ingest, random windows, a summary of each column, arrays shared by processes.
 
     Parameters
     ----------

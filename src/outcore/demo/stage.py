@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +107,22 @@ class Demo:
         return finished.answer
 
     def python(
-        self, shown: str, *arguments: str, on_line: Callable[[dict[str, Any]], None] | None = None
+        self,
+        shown: str,
+        *arguments: str,
+        on_line: Callable[[dict[str, Any]], None] | None = None,
+        processes: int = 1,
     ) -> Finished:
-        """Run a Python program in the folder, under the limit; its last line is its answer, in JSON."""
+        """Run a Python program in the folder, under the limit; its last line is its answer, in JSON.
+
+        Parameters
+        ----------
+        processes : int
+            How many there will be, itself included. Each has an allowance, and all of them one budget.
+        """
+        limit = replace(self.limit, nbytes=self.limit.nbytes + (processes - 1) * ALLOWANCE_BYTES)
         return run_child(
-            [sys.executable, *arguments], shown=shown, folder=self.folder, limit=self.limit, on_line=on_line
+            [sys.executable, *arguments], shown=shown, folder=self.folder, limit=limit, on_line=on_line
         )
 
 

@@ -6,6 +6,13 @@
         travel      handles that were sent and not received yet
       segment       memory without a name, described by its first page
         mapping · memfd (Linux) · named (elsewhere)
+    ring            `SharedRing`, a stream of arrays through a fixed number of slots
+      ring_claims   getting a slot, and giving it back whatever happens
+        ring_seat   one process at a ring: its lock (ring_locks), and the sign that it is alive
+        ring_state  which slot is whose, in which order; futex lets processes sleep on its words
+    census          who holds what: `segments`
+      looking       what a segment says about itself
+      holders       which processes have one, as /proc tells it
     family          what is set up when outcore is imported, and again in a forked child
 
 Nothing here has a name that somebody must remember to delete, nothing runs beside the program, and no

@@ -17,6 +17,7 @@ import os
 import select
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 from outcore.shared import identity
@@ -25,6 +26,8 @@ from outcore.shared import identity
 SETTING = "OUTCORE_ORPHANS"
 _CHORE_S = 0.1
 _LOOK_S = 0.5
+_START_S = 0.02
+_SPAWNED = "--multiprocessing-fork"  # stands in the command by which multiprocessing spawns
 
 _started = False
 _wake_fd = -1
@@ -42,9 +45,11 @@ def accompany(*, forked: bool = False) -> None:
     """
     process = sys.modules.get("multiprocessing.process")
     util = sys.modules.get("multiprocessing.util")
-    if process is None or util is None or os.environ.get(SETTING) == "stay":
+    if process is None or util is None:
         return
-    if process.parent_process() is not None and not forked:
+    if not forked and (process.parent_process() is not None or _SPAWNED in sys.orig_argv):
+        # A spawned process runs no after-fork functions (since Python 3.11.5), and learns who its parent is
+        # after it has imported this: the thread waits for that.
         _start()
     else:
         # A child that is still being started; in the root this runs in the children that it forks.
@@ -57,24 +62,28 @@ def _call(function: Callable[[], None]) -> None:
 
 def _start() -> None:
     global _started, _wake_fd
-    parent = sys.modules["multiprocessing.process"].parent_process()
-    if _started or parent is None:
+    # The setting is asked for in the worker, where the program may have changed it. Windows has no poll; there
+    # workers do without.
+    if _started or os.environ.get(SETTING) == "stay" or not hasattr(select, "poll"):
         return
     _started = True
+    _wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) if hasattr(os, "eventfd") else -1
+    threading.Thread(target=_run, args=(os.getppid(),), name="outcore-companion", daemon=True).start()
+
+
+def _run(above: int) -> None:
+    process = sys.modules["multiprocessing.process"]
+    while (parent := process.parent_process()) is None:
+        time.sleep(_START_S)
+    since = identity.started(parent.pid)
     try:
         watched = os.pidfd_open(parent.pid)
     except ProcessLookupError:
         os._exit(1)  # it died before we could look
     except (AttributeError, OSError):  # not Linux, or before 5.3
         watched = -1
-    _wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) if hasattr(os, "eventfd") else -1
-    since = identity.started(parent.pid)
-    threading.Thread(
-        target=_run, args=(watched, (parent.pid, since)), name="outcore-companion", daemon=True
-    ).start()
-
-
-def _run(watched: int, parent: tuple[int, int | None]) -> None:
+    if since is not None and since > identity.own()[1]:
+        os._exit(1)  # it died, and another process has its id
     events = select.poll()
     for fd in (watched, _wake_fd):
         if fd >= 0:
@@ -83,7 +92,8 @@ def _run(watched: int, parent: tuple[int, int | None]) -> None:
     while True:
         patience_s = _CHORE_S if _busy else None if watched >= 0 else _LOOK_S
         ready = dict(events.poll(None if patience_s is None else patience_s * 1000))
-        if watched in ready or (watched < 0 and identity.started(parent[0]) != parent[1]):
+        # A server of children ends with the parent too, so whoever is above this process tells.
+        if watched in ready or (watched < 0 and os.getppid() != above):
             os._exit(1)  # nobody waits for what this process would still do, or say
         if _wake_fd in ready:
             os.eventfd_read(_wake_fd)

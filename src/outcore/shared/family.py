@@ -10,6 +10,7 @@ it will need a mailbox, and afterwards is too late (docs/decisions/0007).
 
 from __future__ import annotations
 
+import atexit
 import os
 
 from outcore.shared import companion, mailbox
@@ -24,6 +25,7 @@ def join() -> None:
         return
     _joined = True
     mailbox.own()
+    atexit.register(mailbox.shut)
     companion.accompany()
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_in_child)

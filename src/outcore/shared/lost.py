@@ -44,9 +44,13 @@ class LostArray:
             raise AttributeError(name)
         self._raise()
 
-    __array__ = __len__ = __iter__ = __getitem__ = __setitem__ = __setattr__ = _raise
-    __bool__ = __float__ = __int__ = __index__ = __contains__ = _raise
+    # Operators are looked for in the class, so each has to be named.
+    __array__ = __len__ = __iter__ = __getitem__ = __setitem__ = __delitem__ = __setattr__ = _raise
+    __bool__ = __float__ = __int__ = __complex__ = __index__ = __contains__ = _raise
     __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _raise
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _raise
-    __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __neg__ = __abs__ = _raise
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __divmod__ = __rdivmod__ = _raise
+    __matmul__ = __rmatmul__ = __pow__ = __rpow__ = __neg__ = __pos__ = __abs__ = __invert__ = _raise
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = _raise
+    __lshift__ = __rlshift__ = __rshift__ = __rrshift__ = _raise
     __hash__ = None  # type: ignore[assignment]  # as for any array

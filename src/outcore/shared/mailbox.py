@@ -1,35 +1,62 @@
-"""Descriptors that wait in the kernel until the parent takes them out: the producer may be dead by then.
+"""Where outboxes are left: what a worker has sent can be received here when the worker is dead.
 
 Reads from : a socket of this process that any child finds by name
-Hands to   : shared.travel (push), shared.resolving (collect)
+Hands to   : shared.travel (deliver), shared.resolving (collect)
 
 Guarantees
-- What was pushed arrives, even if the sender is killed at once: the kernel's queue holds the memory.
-- If the parent dies, the queue goes with it and the kernel frees the memory.
-- No thread, no file, nothing inherited: the name is made of the parent's process id and start time.
+- What is in an outbox that was left here is kept by the kernel, even if the sender is killed at once.
+- If this process dies, the outboxes go with it and the kernel frees the memory.
+- No thread, no file, nothing inherited: the name is made of this process's id and start time.
 - Only processes of the same user are listened to, and sent to.
-
-Sending never waits. A full queue (some 280 messages that the parent has not taken out) refuses, and then
-the sender's own descriptor has to serve.
+- Letters of a living sender stay in its outbox, from where it takes them back when they are not needed any
+  more; they are read here only if there is no other way to the memory.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
-import sys
 import threading
+import weakref
 from dataclasses import dataclass
 
 from outcore.shared import identity
-from outcore.shared.board import Ticket, fetched, is_travelling
+from outcore.shared.board import Ticket, is_travelling
+from outcore.shared.outbox import LETTER_BYTES, SUPPORTED, read, receive_fds, send_fds
 
-SUPPORTED = sys.platform == "linux" and hasattr(socket, "SCM_RIGHTS")
-_MESSAGE = struct.Struct("=16siiQq")  # nonce, board, slot, number, pid
+_GREETING = b"outcore outbox 1"
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _BACKLOG = 4096
+
+
+class Sender:
+    """An outbox that was left here, and the board on which its letters are ticked off.
+
+    Parameters
+    ----------
+    pid : int
+        Whose it is.
+    box, page : int
+        Descriptors of the socket and of the board; closed with this object.
+    """
+
+    def __init__(self, pid: int, box: int, page: int) -> None:
+        self.pid = pid
+        self.box = socket.socket(fileno=box)
+        self.page = page
+        weakref.finalize(self, _close, self.box, page).atexit = False
+
+    def is_travelling(self, ticket: Ticket) -> bool:
+        """Whether nobody has received the handle yet; true to the last moment of a sender that is dead."""
+        return is_travelling(self.page, ticket)
+
+
+def _close(box: socket.socket, page: int) -> None:
+    box.close()
+    os.close(page)
 
 
 @dataclass
@@ -39,28 +66,35 @@ class Arrival:
     nonce: bytes
     ticket: Ticket
     fd: int
+    sender: Sender
 
 
 class Mailbox:
-    """The socket of one process, and what came through it."""
+    """The socket of one process, and what was left there."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()  # a garbage collection inside may run code that comes back here
         self.arrivals: dict[int, Arrival] = {}
         self.reason = ""  # why there is no mailbox
-        #: Messages that came while no descriptor was left to take theirs: number of the handle.
+        #: Letters that were read while no descriptor was left to take theirs: number of the handle.
         self.dropped: set[int] = set()
         self._look_at = 16
-        self._connections: list[socket.socket] = []
+        self._greeters: list[socket.socket] = []
+        self._senders: dict[int, Sender] = {}  # by the descriptor of the outbox
+        self._ended = select.poll() if hasattr(select, "poll") else None
         self._listener: socket.socket | None = None
-        self._outgoing: tuple[identity.Identity, socket.socket] | None = None
 
     def listen(self) -> None:
         """Open the socket."""
         if not SUPPORTED:
             self.reason = "this system has no abstract sockets"
             return
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # Whatever prevents it, importing outcore goes on: then the sender of a handle has to stay alive.
+        try:
+            made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self.reason = f"the socket cannot be made: {error.strerror}"
+            return
         try:
             made.bind(_name(identity.own()))
             made.listen(_BACKLOG)
@@ -73,33 +107,34 @@ class Mailbox:
 
     @property
     def open(self) -> bool:
-        """Whether children can push descriptors to this process."""
+        """Whether children can leave their outboxes here."""
         return self._listener is not None
 
     def close(self) -> None:
         """Close everything; in a forked child this leaves the parent's mailbox as it is."""
-        for connection in self._connections:
+        for connection in self._greeters:
             connection.close()
         if self._listener is not None:
             self._listener.close()
-        if self._outgoing is not None:
-            self._outgoing[1].close()
         for arrival in self.arrivals.values():
             os.close(arrival.fd)
         self.arrivals.clear()
-        self._connections = []
-        self._listener = self._outgoing = None
+        for sender in list(self._senders.values()):
+            self._forget(sender)
+            sender.box.close()  # at the end of the interpreter finalizers do nothing any more
+        self._greeters = []
+        self._listener = None
 
-    # ---- receiving ---------------------------------------------------------------------------
+    # ---- what others may ask for -------------------------------------------------------------
 
-    def collect(self, number: int) -> Arrival | None:
-        """Take out everything that waits, and hand over the descriptor of one handle."""
+    def collect(self, ticket: Ticket) -> Arrival | None:
+        """Hand over the descriptor of one handle, if it came here; what lies before it is taken out too."""
         with self.lock:
-            self.drain()
-            if len(self.arrivals) >= self._look_at:
-                self.forget_received()
-                self._look_at = 2 * len(self.arrivals) + 16  # so that looking costs each arrival little
-            return self.arrivals.pop(number, None)
+            self._accept()
+            for sender in [s for s in self._senders.values() if s.pid == ticket.pid]:
+                while ticket.number not in self.arrivals and self._read(sender):
+                    pass
+            return self.arrivals.pop(ticket.number, None)
 
     def put_back(self, arrival: Arrival) -> None:
         """Keep a descriptor for later after all."""
@@ -107,18 +142,25 @@ class Mailbox:
             self.arrivals[arrival.ticket.number] = arrival
 
     def drain(self) -> None:
-        """Take out everything that waits."""
+        """Take out what processes that have ended have left; who lives takes back what is not needed."""
         with self.lock:
             self._accept()
-            self._connections = [connection for connection in self._connections if self._read(connection)]
+            for fd, _ in self._ended.poll(0) if self._ended is not None else ():
+                while fd in self._senders and self._read(self._senders[fd]):
+                    pass
+            if len(self.arrivals) >= self._look_at:
+                self.forget_received()
+                self._look_at = 2 * len(self.arrivals) + 16  # so that looking costs each arrival little
 
     def forget_received(self) -> None:
         """Let go of descriptors whose handles were received by somebody else."""
         with self.lock:
             for number, arrival in list(self.arrivals.items()):
-                if is_travelling(arrival.ticket) is False:
+                if not arrival.sender.is_travelling(arrival.ticket):
                     del self.arrivals[number]
                     os.close(arrival.fd)
+
+    # ---- receiving ---------------------------------------------------------------------------
 
     def _accept(self) -> None:
         if self._listener is None:
@@ -128,82 +170,94 @@ class Mailbox:
             while True:
                 connection, _ = self._listener.accept()
                 connection.setblocking(False)
-                if _peer_uid(connection) != os.geteuid():
-                    connection.close()
-                else:
-                    self._connections.append(connection)
+                self._greeters.append(connection)
+        self._greeters = [connection for connection in self._greeters if not self._greet(connection)]
 
-    def _read(self, connection: socket.socket) -> bool:
-        """Read all messages of one sender; False once it has closed its end."""
-        while True:
-            try:
-                message, fds, flags, _ = socket.recv_fds(connection, _MESSAGE.size, 1, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return True
-            except ConnectionError:
-                message, fds, flags = b"", [], 0
-            if not message:
-                connection.close()
-                return False
-            if len(message) == _MESSAGE.size:
-                self._arrived(message, fds, truncated=bool(flags & socket.MSG_CTRUNC))
-            else:  # nobody of ours
-                for fd in fds:
-                    os.close(fd)
-
-    def _arrived(self, message: bytes, fds: list[int], *, truncated: bool) -> None:
-        nonce, board, slot, number, pid = _MESSAGE.unpack(message)
-        ticket = Ticket(pid, board, slot, number)
-        fetched(ticket)
-        if not fds or truncated:
-            self.dropped.add(number)
-            return
-        os.set_inheritable(fds[0], False)
-        if is_travelling(ticket) is False:  # somebody else has received the handle
-            os.close(fds[0])
-        else:
-            self.arrivals[number] = Arrival(nonce, ticket, fds[0])
-
-    # ---- sending -----------------------------------------------------------------------------
-
-    def push(self, to: identity.Identity, nonce: bytes, ticket: Ticket, fd: int) -> bool:
-        """Send a descriptor to the mailbox of another process; False if it has none or is full."""
-        message = _MESSAGE.pack(nonce, ticket.board, ticket.slot, ticket.number, ticket.pid)
-        with self.lock:
-            for _ in range(2):  # a connection may have broken since it was last used
-                connection = self._connect(to)
-                if connection is None:
-                    return False
-                try:
-                    socket.send_fds(connection, [message], [fd], socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-                except BlockingIOError:
-                    return False
-                except OSError:  # broken, or more descriptors on their way than the system allows
-                    connection.close()
-                    self._outgoing = None
-                else:
-                    return True
-        return False
-
-    def _connect(self, to: identity.Identity) -> socket.socket | None:
-        if self._outgoing is not None and self._outgoing[0] == to:
-            return self._outgoing[1]
-        if not SUPPORTED:
-            return None
-        made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        made.setblocking(False)
+    def _greet(self, connection: socket.socket) -> bool:
+        """Take the outbox that is left here; False if it is not there yet."""
+        if not self._room(2):
+            return False
         try:
-            made.connect(_name(to))
-            stranger = _peer_uid(made) != os.geteuid()
+            message, fds = receive_fds(connection, 2 * len(_GREETING), 2)
+        except BlockingIOError:
+            return False
+        except OSError:
+            message, fds = b"", []
+        pid, uid = _peer(connection)
+        connection.close()
+        if message == _GREETING and len(fds) == 2 and uid == os.geteuid():
+            with contextlib.suppress(OSError):  # it is no socket: nobody of ours
+                sender = Sender(pid, *fds)
+                self._senders[fds[0]] = sender
+                if self._ended is not None:
+                    self._ended.register(fds[0], 0)  # wakes for nothing but the end
+                return True
+        for fd in fds:
+            os.close(fd)
+        return True
+
+    def _read(self, sender: Sender) -> bool:
+        """Read one letter; False if there is none, or no descriptor left to take its own."""
+        if not self._room(1):
+            return False
+        try:
+            letter, fds = receive_fds(sender.box, LETTER_BYTES, 1)
+        except OSError:  # BlockingIOError, mostly
+            return False
+        if not letter:
+            self._forget(sender)
+            return False
+        if len(letter) == LETTER_BYTES:
+            self._arrived(letter, fds, sender)
+        return True
+
+    def _arrived(self, letter: bytes, fds: list[int], sender: Sender) -> None:
+        nonce, ticket = read(letter)
+        travelling = sender.is_travelling(ticket) and ticket.number not in self.arrivals
+        if fds and travelling:
+            self.arrivals[ticket.number] = Arrival(nonce, ticket, fds.pop(), sender)
+        elif travelling:
+            self.dropped.add(ticket.number)
+        for fd in fds:  # somebody else has received the handle
+            os.close(fd)
+
+    def _forget(self, sender: Sender) -> None:
+        # Its arrivals still look at its board, which is closed with the last of them.
+        fd = sender.box.fileno()
+        del self._senders[fd]
+        if self._ended is not None:
+            self._ended.unregister(fd)
+        sender.box.close()
+
+    def _room(self, n: int) -> bool:
+        """Whether `n` descriptors more can be had: those that find no room when they come are lost."""
+        made: list[int] = []
+        try:
+            made.extend(os.dup(self._listener.fileno()) for _ in range(n) if self._listener is not None)
+        except OSError:
+            return False
+        finally:
+            for fd in made:
+                os.close(fd)
+        return True
+
+
+def deliver(to: identity.Identity, box: int, page: int) -> bool:
+    """Leave an outbox and its board at the mailbox of another process; False if it has none."""
+    try:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:  # no descriptor is left: the one that the array has must do
+        return False
+    with connection:
+        connection.setblocking(False)
+        try:
+            connection.connect(_name(to))
+            if _peer(connection)[1] != os.geteuid():
+                return False
+            send_fds(connection, _GREETING, [box, page])
         except OSError:  # that process has not imported outcore
-            stranger = True
-        if stranger:
-            made.close()
-            return None
-        if self._outgoing is not None:
-            self._outgoing[1].close()
-        self._outgoing = (to, made)
-        return made
+            return False
+    return True
 
 
 def _name(of: identity.Identity) -> str:
@@ -215,10 +269,11 @@ def _name(of: identity.Identity) -> str:
     return f"\0outcore/{os.geteuid()}/{namespace}/{of[0]}/{of[1]}"
 
 
-def _peer_uid(connection: socket.socket) -> int:
+def _peer(connection: socket.socket) -> tuple[int, int]:
+    """Return process id and user of the other end."""
     peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    uid: int = _CREDENTIALS.unpack(peer)[1]
-    return uid
+    pid, uid, _ = _CREDENTIALS.unpack(peer)
+    return pid, uid
 
 
 _own: Mailbox | None = None
@@ -231,6 +286,12 @@ def own() -> Mailbox:
         _own = Mailbox()
         _own.listen()
     return _own
+
+
+def shut() -> None:
+    """Close the mailbox of this process at its end: Python complains of sockets that were not closed."""
+    if _own is not None:
+        _own.close()
 
 
 def renew() -> None:

@@ -1,12 +1,14 @@
 """Segments with a name: systems where a process cannot open the descriptors of another one.
 
 Reads from : a file in a folder of our own (macOS, BSD), a named section (Windows)
-Hands to   : shared.sharing, shared.resolving
+Hands to   : shared.sharing, shared.resolving, shared.looking
 
 Guarantees
 - POSIX: everybody who has the segment holds a shared lock on its file. The last one to let go removes it;
   if all were killed, the next program that makes a segment does. So nothing piles up, but after ``kill -9``
-  of everybody a file stays until then.
+  of everybody a file stays until then. A forked child keeps the memory it inherited, but the name goes with
+  its parent's last array.
+- Nothing is removed but files of ours in a folder of ours.
 - Windows: the system counts the handles of a section, and frees it with the last one.
 
 Written for systems that Linux programs do not need; there the tests force it (docs/architecture.md says
@@ -18,15 +20,18 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+import re
+import stat
 import sys
-import tempfile
 import weakref
 from pathlib import Path
 
 import numpy as np
 
+from outcore.shared.board import own_folder
 from outcore.shared.header import HEADER_BYTES, Header, pack, unpack
 from outcore.shared.mapping import map_file
+from outcore.shared.memfd import fill
 from outcore.shared.memory_limits import check_room, explain
 from outcore.shared.segment import Segment
 
@@ -39,6 +44,7 @@ except ImportError:  # Windows
 
 #: Prefix of a Windows section; in the session of the user who is logged in.
 _SECTION = "Local\\outcore-"
+_NAME = re.compile("[0-9a-f]{32}")
 
 
 def create(header: Header, *, reserve: bool, source: memoryview | None = None) -> Segment:
@@ -48,17 +54,28 @@ def create(header: Header, *, reserve: bool, source: memoryview | None = None) -
     if reserve:
         check_room(total, what)
     try:
-        made = _create_file(header, total, reserve) if _LOCKS else _create_section(header, total)
+        if _LOCKS:
+            return _create_file(header, total, reserve, source)
+        return _create_section(header, total, source)
     except OSError as error:
         raise explain(error, total, what) from error
-    if source is not None:
-        made.data[:] = np.frombuffer(source, np.uint8)
-    return made
 
 
 def attach(path: str, nonce: bytes, mode: str) -> Segment | None:
-    """Open a segment by its name; None if there is none."""
-    return _attach_file(path, nonce, mode) if _LOCKS else _attach_section(path, nonce, mode)
+    """Open a segment by its name; None if it is not there, or not ours to open.
+
+    Raises
+    ------
+    HandleLimitError, MemoryBudgetError
+        It is there, but this process has no descriptor, or the system no room, for it.
+    """
+    try:
+        return _attach_file(path, nonce, mode) if _LOCKS else _attach_section(path, nonce, mode)
+    except OSError as error:
+        explained = explain(error, 0, "receiving a shared array")
+        if explained is error:
+            return None
+        raise explained from error
 
 
 # ---- files -------------------------------------------------------------------------------------
@@ -66,15 +83,41 @@ def attach(path: str, nonce: bytes, mode: str) -> Segment | None:
 
 def folder() -> Path:
     """Return the folder of this user's segments, made if it is missing."""
-    uid = os.getuid() if hasattr(os, "getuid") else 0
-    made = Path(tempfile.gettempdir()) / f"outcore-{uid}"
+    made = _folder()
     made.mkdir(mode=0o700, exist_ok=True)
-    if made.stat().st_uid != uid:
-        raise PermissionError(f"{made} belongs to another user; set TMPDIR to a folder of your own.")
+    if not _is_private(made):
+        raise PermissionError(
+            f"{made} is not a folder that only you may write to.\nSet TMPDIR to a folder of your own."
+        )
     return made
 
 
-def _create_file(header: Header, total: int, reserve: bool) -> Segment:
+def files() -> list[Path]:
+    """List the files of this user's segments; the folder is not made for that."""
+    try:
+        if not _is_private(_folder()):
+            return []
+        # Only those: the folder is in a place where everybody may put something.
+        return sorted(path for path in _folder().iterdir() if _NAME.fullmatch(path.name))
+    except FileNotFoundError:
+        return []
+
+
+def _is_private(path: Path) -> bool:
+    found = path.lstat()  # a link would lead sweep() into a folder of somebody's choice
+    others = stat.S_IWGRP | stat.S_IWOTH
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == _uid() and not found.st_mode & others
+
+
+def _folder() -> Path:
+    return Path(own_folder())
+
+
+def _uid() -> int:
+    return os.getuid() if hasattr(os, "getuid") else 0
+
+
+def _create_file(header: Header, total: int, reserve: bool, source: memoryview | None) -> Segment:
     sweep()
     path = str(folder() / header.nonce.hex())
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -85,6 +128,8 @@ def _create_file(header: Header, total: int, reserve: bool) -> Segment:
         else:
             os.ftruncate(fd, total)
         os.pwrite(fd, pack(header), 0)
+        if source is not None:
+            fill(fd, source)
         mapped = map_file(fd, total, writable=True)
     except BaseException:
         os.unlink(path)
@@ -94,10 +139,9 @@ def _create_file(header: Header, total: int, reserve: bool) -> Segment:
 
 
 def _attach_file(path: str, nonce: bytes, mode: str) -> Segment | None:
-    try:
-        fd = os.open(path, (os.O_RDWR if mode == "r+" else os.O_RDONLY) | os.O_CLOEXEC)
-    except FileNotFoundError:
+    if not _NAME.fullmatch(os.path.basename(path)):
         return None
+    fd = os.open(path, (os.O_RDWR if mode == "r+" else os.O_RDONLY) | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
         header = unpack(os.pread(fd, HEADER_BYTES, 0))
@@ -137,25 +181,40 @@ def _remove_unheld(path: str, fd: int) -> None:
 
 def sweep() -> None:
     """Remove the files of segments that nobody has any more: all their holders were killed."""
-    for path in folder().iterdir():
-        with contextlib.suppress(FileNotFoundError):
+    for path in files():
+        # Gone by now; or somebody else's, in spite of its name and place.
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError, PermissionError):
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
                 if os.fstat(fd).st_size:  # an empty one is being made
                     _remove_unheld(str(path), fd)
             finally:
                 os.close(fd)
+    with contextlib.suppress(FileNotFoundError):
+        for ticket in _folder().glob("*.ticket"):
+            _remove_if_dead(ticket)
+
+
+def _remove_if_dead(ticket: Path) -> None:
+    pid = ticket.name.partition("-")[0]
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, ValueError):  # its sender was killed; or it is not one of ours
+        ticket.unlink(missing_ok=True)
 
 
 # ---- sections ----------------------------------------------------------------------------------
 
 
-def _create_section(header: Header, total: int) -> Segment:
+def _create_section(header: Header, total: int, source: memoryview | None) -> Segment:
     name = _SECTION + header.nonce.hex()
     section = _section(total, name, mmap.ACCESS_WRITE)
     section[:HEADER_BYTES] = pack(header)
     mapped = np.frombuffer(memoryview(section), np.uint8)
-    return Segment(header, mapped, -1, writable=True, path=name)
+    made = Segment(header, mapped, -1, writable=True, path=name)
+    if source is not None:
+        made.data[:] = np.frombuffer(source, np.uint8)
+    return made
 
 
 def _attach_section(path: str, nonce: bytes, mode: str) -> Segment | None:

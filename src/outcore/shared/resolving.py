@@ -44,43 +44,52 @@ def resolve(handle: Handle, mode: str, *, strict: bool = False) -> Segment:
     """
     place, ticket = Place(*handle.place), Ticket(*handle.ticket)
     box = mailbox.own()
-    arrival = box.collect(ticket.number)
+    box.drain()
     inherited = -1 if handle.inherited is None else handle.inherited.detach()
+    page = -1
     try:
-        found = _find(place, mode, inherited, -1 if arrival is None else arrival.fd, strict)
+        page = board.reach(ticket)  # first: the sender may end meanwhile
+        found = _find(place, mode, inherited, strict)
+        if page < 0 or found is None:
+            # A living sender takes back what is not needed, so nothing is taken out before it has to be.
+            found = _collect(box, place, ticket, mode, strict, found)
         if found is None:
             raise _gone(place, ticket, box)
-    except BaseException:
-        if arrival is not None:
-            box.put_back(arrival)
-            arrival = None
-        raise
+        board.received(page, ticket)
     finally:
-        for fd in (inherited, -1 if arrival is None else arrival.fd):
+        for fd in (inherited, page):
             if fd >= 0:
                 os.close(fd)
-    board.received(ticket)
     travel.sweep()
     return found
 
 
-def _find(place: Place, mode: str, inherited: int, arrived: int, strict: bool) -> Segment | None:
+def _find(place: Place, mode: str, inherited: int, strict: bool) -> Segment | None:
     if mode != "c" and (here := segment.find(place.nonce, writable=mode == "r+")) is not None:
         return here
     if place.fd < 0:
         return named.attach(place.path, place.nonce, mode)
     ways = [f"/proc/self/fd/{inherited}"] if inherited >= 0 else []
     ways.append(f"/proc/{place.owner[0]}/fd/{place.fd}")
-    if arrived >= 0:
-        ways.append(f"/proc/self/fd/{arrived}")
-    for way in ways:
+    return next(filter(None, (_attach(way, place.nonce, mode, strict) for way in ways)), None)
+
+
+def _collect(
+    box: mailbox.Mailbox, place: Place, ticket: Ticket, mode: str, strict: bool, found: Segment | None
+) -> Segment | None:
+    """Take the descriptor out of the mailbox, and use it unless the segment was found already."""
+    arrival = box.collect(ticket)
+    if arrival is None:
+        return found
+    if found is None:
         try:
-            found = _attach(way, place.nonce, mode, strict)
-        except (FileNotFoundError, PermissionError, ProcessLookupError):
-            continue  # ended, closed, or out of reach: the next way
-        if found is not None:
-            return found
-    return None
+            found = _attach(f"/proc/self/fd/{arrival.fd}", place.nonce, mode, strict)
+        except BaseException:
+            box.put_back(arrival)
+            raise
+    board.received(arrival.sender.page, ticket)
+    os.close(arrival.fd)
+    return found
 
 
 def _attach(path: str, nonce: bytes, mode: str, strict: bool) -> Segment | None:

@@ -5,8 +5,8 @@ Hands to   : shared.sharedarray, shared.resolving, shared.travel, shared.ring
 
 Guarantees
 - A segment that is mapped here already is not mapped again: views of it arrive sharing one map.
-- The descriptor is closed when the last array on the segment is gone; the map goes with the last of
-  its views, plain ndarrays included. Nothing else has to be closed, or could be closed too early.
+- It is at the bottom of every array on it, views and plain ndarrays included: the descriptor and the map go
+  with the last of them. Nothing else has to be closed, or could be closed too early.
 """
 
 from __future__ import annotations
@@ -80,13 +80,19 @@ class Segment:
         self.writable = writable
         self.private = private
         self.path = path
+        #: For uses that shall not keep this object alive; arrays are made from the object itself.
         self.data = mapped[HEADER_BYTES : HEADER_BYTES + header.nbytes]
-        self.base = self.data.__array_interface__["data"][0]
+        self.address = self.data.__array_interface__["data"][0]
         if fd >= 0:
             # At exit the kernel closes it; a finalizer would run while other threads still use it.
             weakref.finalize(self, os.close, fd).atexit = False
         if not private:
             _mapped[self.nonce, writable] = self
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """The data as bytes: what NumPy makes of it has this object, not the map alone, as its base."""
+        return self.data.__array_interface__
 
     @property
     def place(self) -> Place:
@@ -98,6 +104,16 @@ class Segment:
 
 
 _mapped: weakref.WeakValueDictionary[tuple[bytes, bool], Segment] = weakref.WeakValueDictionary()
+
+
+def under(array: Any) -> Segment | None:
+    """Return the segment that an array lies in, None if it has memory of its own."""
+    # Asked anew each time: NumPy tells a subclass of a new view before it has its final place and shape, and
+    # sometimes (squeeze) by way of a plain array.
+    base = array
+    while base is not None and not isinstance(base, Segment):
+        base = getattr(base, "base", None)
+    return base
 
 
 def find(nonce: bytes, *, writable: bool) -> Segment | None:
@@ -118,7 +134,7 @@ def describe(dtype: np.dtype[Any], shape: tuple[int, ...], order: str, nbytes: i
 
 def _site() -> str:
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("outcore."):
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("outcore."):
         frame = frame.f_back
     code = frame.f_code
     return f"{os.path.basename(code.co_filename)}:{frame.f_lineno} in {code.co_name}"

@@ -17,16 +17,17 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
+from math import prod
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from outcore.errors import DTypeError, OutcoreError
+from outcore.errors import DTypeError, OutcoreError, ReadOnlyError
 from outcore.shared import foreign, memfd, token, travel
 from outcore.shared.lost import LostArray
 from outcore.shared.resolving import resolve
-from outcore.shared.segment import Segment
+from outcore.shared.segment import Segment, under
 from outcore.shared.travel import Handle
 
 
@@ -56,7 +57,7 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
 
     #: In mixed arithmetic the other class decides, as for numpy.memmap.
     __array_priority__ = -100.0
-    _segment: Segment | None
+    _kind = "array"
 
     @classmethod
     def _on(
@@ -68,26 +69,23 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         dtype: np.dtype[Any],
     ) -> Self:
         """Make an array on a segment; `offset` counts from its first byte of data."""
-        size = int(np.prod(shape, dtype=object))
-        # An array without values may lie anywhere, also where its strides would leave the segment.
-        made = (
-            np.ndarray.__new__(cls, shape, dtype, segment.data, offset, strides)
-            if size
-            else np.ndarray.__new__(cls, shape, dtype)
-        )
-        made._segment = segment
+        # Without values, the strides may leave the segment.
+        where = (offset, strides) if prod(shape) else (0, None)
+        made = np.ndarray.__new__(cls, shape, dtype, np.asarray(segment), *where)
         foreign.teach(cls)
         return made
 
-    def __array_finalize__(self, obj: Any) -> None:
-        segment = getattr(obj, "_segment", None)
-        # Copies are finalized too; only what lies in the segment belongs to it.
-        self._segment = segment if segment is not None and _inside(self, segment) else None
+    @property
+    def _segment(self) -> Segment | None:
+        """What this array lies in; None for copies, until they are made plain."""
+        return under(self)
 
     def __array_wrap__(self, array: NDArray[Any], context: Any = None, return_scalar: bool = False) -> Any:
         if array is self:  # the result of an operation in place
             return self
-        plain = array.view(np.ndarray)
+        if under(array) is not None:  # squeeze() comes here too, with a view
+            return array.view(type(self))
+        plain = array.view(np.ndarray)  # also of record arrays: what is computed are no records
         return plain[()] if return_scalar else plain
 
     def __array_function__(
@@ -97,18 +95,48 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         args: Any,
         kwargs: Mapping[str, Any],
     ) -> Any:
-        return _plain(super().__array_function__(func, types, args, kwargs))
+        result = _plain(super().__array_function__(func, types, args, kwargs))
+        # Some functions (einsum, broadcast_to) make plain views, which would be pickled with their values.
+        if type(result) is np.ndarray and result is not kwargs.get("out") and under(result) is not None:
+            return result.view(SharedArray)
+        return result
 
     def __getitem__(self, key: Any) -> Any:
         return _plain(super().__getitem__(key))
 
+    @property
+    def imag(self) -> Any:
+        """The imaginary part; zeros of their own where there is none."""
+        return _plain(super().imag)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        np.ndarray.imag.__set__(self, value)  # type: ignore[attr-defined]
+
+    @property
+    def flat(self) -> Any:
+        """A flat iterator, whose slices are copies."""
+        return self.view(np.ndarray).flat
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        np.ndarray.flat.__set__(self, value)  # type: ignore[attr-defined]
+
     # ---- copies ------------------------------------------------------------------------------
 
     def __copy__(self) -> Any:
-        return self.copy()
+        return self.copy(order="K")
 
     def __deepcopy__(self, memo: dict[int, Any] | None) -> Any:
-        return self.copy()
+        return self.copy(order="K")
+
+    def dump(self, file: Any) -> None:
+        """Pickle a copy into a file: what is meant to last must hold the values, not where they are now."""
+        self.copy(order="K").dump(file)
+
+    def dumps(self) -> bytes:
+        """Pickle a copy; ``pickle.dumps`` makes a handle."""
+        return self.copy(order="K").dumps()
 
     # ---- sharing -----------------------------------------------------------------------------
 
@@ -119,6 +147,13 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         -------
         SharedArray
             This array.
+
+        Raises
+        ------
+        ReadOnlyError
+            This process received it read-only, and it is not frozen yet.
+        DTypeError
+            It is not in shared memory.
 
         Notes
         -----
@@ -133,9 +168,16 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         >>> oc.share(np.zeros(3)).freeze().flags.writeable
         False
         """
-        segment = self._shared()
-        if segment.fd >= 0 and not segment.private:
-            memfd.freeze(segment.fd)
+        private = self._segment is not None and self._segment.private  # nobody else will receive it
+        segment = None if private else self._shared()
+        if segment is not None and segment.fd >= 0 and not memfd.is_frozen(segment.fd):
+            try:
+                memfd.freeze(segment.fd)
+            except PermissionError as error:
+                raise ReadOnlyError(
+                    f"this process received the array made at {segment.header.site} read-only.\n"
+                    "Who may not write may not freeze: call freeze() in a process that may."
+                ) from error
         self.flags.writeable = False
         return self
 
@@ -156,7 +198,8 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         """
         segment = self._shared()
         handle = travel.address(segment)
-        return token.write(handle, _offset(self, segment), self.shape, self.strides, self.dtype)
+        where = (_offset(self, segment), self.shape, self.strides, self.dtype)
+        return token.write(handle, *where, kind=self._kind)
 
     def _shared(self) -> Segment:
         """Return the segment, or say why there is none to refer to."""
@@ -173,20 +216,23 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
         return self._segment
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if self._segment is None:  # made by a function that knows no class but its argument's
-            return np.asarray(self).__reduce_ex__(protocol)
+        # A copy by a function that knows no class but its argument's, or a view beyond all bounds.
+        if self._segment is None or not _inside(self, self._segment):
+            return self.view(self._plain_class()).__reduce_ex__(protocol)
         segment = self._shared()
         mode = "r+" if self.flags.writeable else "r"
         where = (_offset(self, segment), self.shape, self.strides, self.dtype)
-        return receive, (tuple(travel.send(segment)), mode, *where)
+        return self._receiver(), (tuple(travel.send(segment)), mode, *where)
+
+    def _receiver(self) -> Callable[..., Any]:
+        return receive
+
+    def _plain_class(self) -> type[np.ndarray[Any, Any]]:
+        """Return the class of copies of this array."""
+        return np.ndarray
 
     def __reduce__(self) -> Any:
         return self.__reduce_ex__(pickle.DEFAULT_PROTOCOL)
-
-    def __setstate__(self, state: Any) -> None:
-        # That of a plain ndarray, whose class is chosen by whoever unpickles.
-        super().__setstate__(state)
-        self._segment = None
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -234,13 +280,27 @@ def receive(
     dtype: np.dtype[Any],
 ) -> SharedArray | LostArray:
     """Make the array that a handle names: what a pickle calls."""
+    return received(SharedArray, handle, mode, offset, shape, strides, dtype)
+
+
+def received(
+    cls: type[SharedArray],
+    handle: tuple[Any, ...],
+    mode: str,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...] | None,
+    dtype: np.dtype[Any],
+) -> SharedArray | LostArray:
+    """Make the array that a handle names, or what stands for it if it is gone."""
     try:
-        return attached(Handle(*handle), mode, offset, shape, strides, dtype)
+        return attached(cls, Handle(*handle), mode, offset, shape, strides, dtype)
     except OutcoreError as error:
         return LostArray(error, shape, dtype)
 
 
 def attached(
+    cls: type[SharedArray],
     handle: Handle,
     mode: str,
     offset: int,
@@ -251,7 +311,12 @@ def attached(
     strict: bool = False,
 ) -> SharedArray:
     """Make the array that a handle names, or raise; `strict`: also if it was frozen and is to be written."""
-    made = SharedArray._on(resolve(handle, mode, strict=strict), offset, shape, strides, np.dtype(dtype))
+    segment = resolve(handle, mode, strict=strict)
+    if mode == "r+" and segment.fd >= 0 and memfd.is_frozen(segment.fd):  # but mapped here before
+        if strict:
+            raise memfd.refusal(segment.header)
+        mode = "r"
+    made = cls._on(segment, offset, shape, strides, np.dtype(dtype))
     if mode == "r" and made.flags.writeable:  # the segment was mapped here for writing already
         made.flags.writeable = False
     return made
@@ -261,17 +326,19 @@ def _inside(array: NDArray[Any], segment: Segment) -> bool:
     if not array.size:
         return True
     low, high = np.lib.array_utils.byte_bounds(array)
-    return bool(segment.base <= low and high <= segment.base + segment.header.nbytes)
+    return bool(segment.address <= low and high <= segment.address + segment.header.nbytes)
 
 
 def _offset(array: NDArray[Any], segment: Segment) -> int:
-    return array.__array_interface__["data"][0] - segment.base if array.size else 0
+    return array.__array_interface__["data"][0] - segment.address if array.size else 0
 
 
 def _plain(result: Any) -> Any:
     """Turn results in new memory into plain ndarrays, inside tuples and lists too."""
-    if type(result) is SharedArray:
-        return result if result._segment is not None else result.view(np.ndarray)
+    if isinstance(result, SharedArray):
+        return result if result._segment is not None else result.view(result._plain_class())
     if type(result) in (tuple, list):
         return type(result)(_plain(part) for part in result)
+    if isinstance(result, tuple) and hasattr(result, "_make"):  # what np.linalg.svd and others return
+        return result._make(_plain(part) for part in result)
     return result

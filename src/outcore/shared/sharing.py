@@ -15,8 +15,10 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from outcore.dtypes import as_dtype
-from outcore.errors import DTypeError, OptionError, ShapeError
+from outcore.errors import AddressError, DTypeError, OptionError, OutcoreError, ShapeError
 from outcore.shared import mailbox, memfd, named, token, travel
+from outcore.shared.header import HEADER_BYTES
+from outcore.shared.records import SharedRecArray
 from outcore.shared.segment import Segment, describe
 from outcore.shared.sharedarray import SharedArray, attached
 from outcore.storage.copying import as_bytes
@@ -24,7 +26,9 @@ from outcore.storage.copying import as_bytes
 #: Where segments are made; tests force the other one.
 BACKEND: Any = memfd if sys.platform == "linux" and hasattr(os, "memfd_create") else named
 MODES = ("r", "r+", "c")
+_KINDS: dict[str, type[SharedArray]] = {cls._kind: cls for cls in (SharedArray, SharedRecArray)}
 _BLOCK_BYTES = 1 << 24
+_MOST_BYTES = sys.maxsize - HEADER_BYTES
 
 
 def shared_empty(
@@ -72,7 +76,7 @@ def shared_empty(
     >>> s.shape, s.dtype
     ((4, 2), dtype('float32'))
     """
-    kind, sizes = _checked(shape, dtype)
+    kind, sizes = checked(shape, dtype)
     if order not in ("C", "F"):
         raise OptionError(f"order={order!r} is neither 'C' nor 'F'.")
     segment = _make(kind, sizes, order, reserve=reserve)
@@ -93,7 +97,7 @@ def share(a: ArrayLike, *, order: Literal["C", "F", "A"] = "A") -> SharedArray:
     Returns
     -------
     SharedArray
-        Writable, with the shape, dtype and values of `a`.
+        Writable, with the shape, dtype and values of `a`. A `numpy.recarray` keeps its fields as attributes.
 
     Raises
     ------
@@ -103,6 +107,8 @@ def share(a: ArrayLike, *, order: Literal["C", "F", "A"] = "A") -> SharedArray:
         This process has no file descriptor left.
     DTypeError
         Object arrays, text of variable width, masked arrays.
+    OptionError
+        Another order.
 
     Notes
     -----
@@ -119,22 +125,23 @@ def share(a: ArrayLike, *, order: Literal["C", "F", "A"] = "A") -> SharedArray:
     """
     if order not in ("A", "C", "F"):
         raise OptionError(f"order={order!r} is none of 'A', 'C', 'F'.")
-    if isinstance(a, np.ma.MaskedArray):
+    if isinstance(a, getattr(sys.modules.get("numpy.ma"), "MaskedArray", ())):  # who has one has imported it
         raise DTypeError(
             "a masked array is two arrays, its data and its mask; shared memory holds one.\n"
             "Use oc.share(a.filled()), or share a.data and np.ma.getmaskarray(a) both."
         )
     if not isinstance(a, np.ndarray) and _on_disk(a):
-        return _read(a)
+        return _read(a, "F" if order == "F" else "C")
     given = np.asarray(a)
-    kind, sizes = _checked(given.shape, given.dtype)
+    kind, sizes = checked(given.shape, given.dtype)
+    cls = SharedRecArray if isinstance(a, np.recarray) and kind.names is not None else SharedArray
     fortran = order == "F" or (order == "A" and given.flags.fnc)
     lies: Literal["C", "F"] = "F" if fortran else "C"
     flat = given.T if fortran else given
     if flat.flags.c_contiguous and flat.nbytes:
         source = as_bytes(flat, 1, flat.nbytes)[0].data
-        return _whole(_make(kind, sizes, lies, source=source), sizes, kind, lies)
-    made = _whole(_make(kind, sizes, lies), sizes, kind, lies)
+        return _whole(_make(kind, sizes, lies, source=source), sizes, kind, lies, cls)
+    made = _whole(_make(kind, sizes, lies), sizes, kind, lies, cls)
     made[...] = given
     return made
 
@@ -180,8 +187,17 @@ def attach(token_text: str, mode: Literal["r", "r+", "c"] = "r+") -> SharedArray
     """
     if mode not in MODES:
         raise OptionError(f"mode={mode!r} is not one of {', '.join(map(repr, MODES))}.")
-    handle, offset, shape, strides, dtype = token.read(token_text)
-    return attached(handle, mode, offset, shape, strides, dtype, strict=True)
+    kind, handle, offset, shape, strides, dtype = token.read(token_text)
+    cls = _KINDS.get(kind, SharedArray)
+    try:
+        return attached(cls, handle, mode, offset, shape, strides, dtype, strict=True)
+    except OutcoreError:
+        raise
+    except (ValueError, TypeError) as error:  # a view that leaves its segment
+        raise AddressError(
+            f"the token names an array that does not fit its memory: {error}.\n"
+            "Use the text that S.token() returned, as a whole."
+        ) from error
 
 
 def _make(
@@ -201,15 +217,22 @@ def _make(
     return made
 
 
-def _whole(segment: Segment, shape: tuple[int, ...], dtype: np.dtype[Any], order: str) -> SharedArray:
-    made = SharedArray._on(segment, 0, shape[::-1] if order == "F" else shape, None, dtype)
+def _whole(
+    segment: Segment,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    order: str,
+    cls: type[SharedArray] = SharedArray,
+) -> SharedArray:
+    made = cls._on(segment, 0, shape[::-1] if order == "F" else shape, None, dtype)
     return made.T if order == "F" else made
 
 
-def _checked(shape: int | tuple[int, ...], dtype: DTypeLike) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def checked(shape: int | tuple[int, ...], dtype: DTypeLike) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Return the type and shape as those of an array in shared memory, or refuse them by name."""
     kind = as_dtype(dtype)
     if kind.hasobject or kind.kind == "T":
-        what = "Python objects" if kind.hasobject else "text of variable width"
+        what = "text of variable width" if kind.kind == "T" else "Python objects"
         cure = '"U20"' if kind.kind == "T" else 'a numeric type, "S20" or "U20"'
         raise DTypeError(
             f"dtype {kind} holds {what}: addresses that mean nothing in another process.\n"
@@ -219,17 +242,23 @@ def _checked(shape: int | tuple[int, ...], dtype: DTypeLike) -> tuple[np.dtype[A
     if any(isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 0 for n in given):
         raise ShapeError(f"shape={shape!r} is not a tuple of whole numbers of 0 or more.")
     # A subarray type, such as ("f4", (2,)), is a longer shape.
-    return kind.base, (*(int(n) for n in given), *kind.shape)
+    sizes = (*(int(n) for n in given), *kind.shape)
+    if prod(max(n, 1) for n in sizes) * max(kind.itemsize, 1) > _MOST_BYTES:
+        raise ShapeError(f"shape={shape!r} of dtype {kind.base} has more bytes than any machine can address.")
+    return kind.base, sizes
 
 
 def _on_disk(a: Any) -> bool:
     """Whether `a` is something to be read in blocks: an outcore.Array, an HDF5 dataset."""
-    return all(hasattr(a, name) for name in ("shape", "dtype", "__getitem__")) and len(a.shape) > 0
+    # What NumPy computes with is in memory; a column of a data frame need not count its rows from 0.
+    if hasattr(a, "__array_ufunc__") or not isinstance(getattr(a, "dtype", None), np.dtype):
+        return False
+    return hasattr(a, "__getitem__") and len(getattr(a, "shape", ())) > 0
 
 
-def _read(a: Any) -> SharedArray:
-    kind, sizes = _checked(tuple(a.shape), a.dtype)
-    made = _whole(_make(kind, sizes, "C"), sizes, kind, "C")
+def _read(a: Any, order: Literal["C", "F"]) -> SharedArray:
+    kind, sizes = checked(tuple(a.shape), a.dtype)
+    made = _whole(_make(kind, sizes, order), sizes, kind, order)
     step = max(1, _BLOCK_BYTES // max(made.nbytes // max(len(made), 1), 1))
     for start in range(0, len(made), step):
         made[start : start + step] = a[start : start + step]

@@ -6,7 +6,6 @@ Hands to   : shared.sharedarray, shared.sharing
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from ast import literal_eval
 from typing import Any
@@ -14,21 +13,29 @@ from typing import Any
 import numpy as np
 
 from outcore.errors import AddressError
+from outcore.shared.board import NO_TICKET
+from outcore.shared.header import describe_dtype, dtype_described
 from outcore.shared.travel import Handle
 
 _PREFIX = "outcore-shm:"
 
 
 def write(
-    handle: Handle, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype[Any]
+    handle: Handle,
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    dtype: np.dtype[Any],
+    *,
+    kind: str,
 ) -> str:
-    """Write a handle and a view as one word."""
-    (nonce, owner, fd, path), ticket, _ = handle
-    facts = [nonce.hex(), owner, fd, path, ticket, offset, shape, strides, repr(_descr(dtype))]
+    """Write a handle and a view as one word; `kind` is that of the class."""
+    (nonce, owner, fd, path), _, _ = handle  # nobody waits for the receiver of a token: no ticket
+    facts = [kind, nonce.hex(), owner, fd, path, offset, shape, strides, repr(describe_dtype(dtype))]
     return _PREFIX + base64.urlsafe_b64encode(json.dumps(facts, separators=(",", ":")).encode()).decode()
 
 
-def read(text: str) -> tuple[Handle, int, tuple[int, ...], tuple[int, ...], np.dtype[Any]]:
+def read(text: str) -> tuple[str, Handle, int, tuple[int, ...], tuple[int, ...], np.dtype[Any]]:
     """Read what `write` wrote.
 
     Raises
@@ -40,17 +47,13 @@ def read(text: str) -> tuple[Handle, int, tuple[int, ...], tuple[int, ...], np.d
         if not text.startswith(_PREFIX):
             raise ValueError("it does not begin with " + _PREFIX)
         facts = json.loads(base64.urlsafe_b64decode(text[len(_PREFIX) :]))
-        nonce, owner, fd, path, ticket, offset, shape, strides, descr = facts
-        place = (bytes.fromhex(nonce), tuple(owner), int(fd), str(path))
-        dtype = np.lib.format.descr_to_dtype(literal_eval(descr))
-        return Handle(place, tuple(ticket)), int(offset), tuple(shape), tuple(strides), dtype
-    except (ValueError, TypeError, SyntaxError, binascii.Error, AttributeError) as error:
+        kind, nonce, (pid, since), fd, path, offset, shape, strides, descr = facts
+        handle = Handle((bytes.fromhex(nonce), (int(pid), int(since)), int(fd), str(path)), tuple(NO_TICKET))
+        view = int(offset), tuple(map(int, shape)), tuple(map(int, strides))
+        return str(kind), handle, *view, dtype_described(literal_eval(descr))
+    except (ValueError, TypeError, KeyError, SyntaxError, AttributeError, RecursionError) as error:
         shown = str(text) if len(str(text)) < 60 else f"{str(text)[:57]}..."
         raise AddressError(
             f"{shown!r} is not a token of a shared array: {error}.\n"
             "Use the text that S.token() returned, as a whole."
         ) from error
-
-
-def _descr(dtype: np.dtype[Any]) -> Any:
-    return np.lib.format.dtype_to_descr(dtype)

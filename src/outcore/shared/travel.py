@@ -1,6 +1,6 @@
 """Handles on their way: who sends one keeps the memory until somebody has received it.
 
-Reads from : shared.board, shared.mailbox
+Reads from : shared.sent
 Hands to   : shared.sharedarray
 
 Guarantees
@@ -14,18 +14,15 @@ Guarantees
 from __future__ import annotations
 
 import os
-import secrets
 import sys
 import threading
-import time
 import weakref
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from outcore.shared import companion, identity, mailbox
-from outcore.shared.board import ENTRY, NO_TICKET, Ticket
-from outcore.shared.memory_limits import explain
+from outcore.shared import companion, identity
+from outcore.shared.board import NO_TICKET
 from outcore.shared.segment import Place, Segment
+from outcore.shared.sent import Sent, SentByFiles
 
 #: A server of children takes at most some 250 descriptors for one child.
 MAX_INHERITED = 200
@@ -49,102 +46,18 @@ class Handle(NamedTuple):
     inherited: Any = None
 
 
-@dataclass
-class _Pin:
-    """One handle that was sent."""
-
-    segment: Segment | None  # None: received, but its descriptor is still in the parent's mailbox
-    number: int
-    sent_s: float
-
-
-class _Board:
-    """The handles that this process has sent."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.pins: dict[int, _Pin] = {}
-        self._free: list[int] = []
-        self._used = 0
-        self._until_sweep = 0
-        self._unfetched = 0
-        try:
-            self.fd = os.memfd_create("outcore-board", os.MFD_CLOEXEC)
-        except OSError as error:
-            raise explain(error, 0, "sending a shared array") from error
-        os.fchmod(self.fd, 0o600)
-        weakref.finalize(self, os.close, self.fd).atexit = False
-
-    def enter(self, segment: Segment) -> Ticket:
-        """Keep `segment` until the handle with this ticket was received."""
-        with self.lock:
-            self._until_sweep -= 1
-            if self._until_sweep <= 0:
-                self.sweep()
-            slot = self._free.pop() if self._free else self._used
-            self._used = max(self._used, slot + 1)
-            number = secrets.randbits(63) + 1
-            os.pwrite(self.fd, ENTRY.pack(number, 0), slot * ENTRY.size)
-            self.pins[slot] = _Pin(segment, number, time.monotonic())
-            return Ticket(os.getpid(), self.fd, slot, number)
-
-    def mailed(self, ticket: Ticket) -> None:
-        """Note, before it is pushed, that a descriptor waits in the parent's mailbox."""
-        os.pwrite(self.fd, ENTRY.pack(ticket.number, ticket.number), ticket.slot * ENTRY.size)
-
-    def not_mailed(self, ticket: Ticket) -> None:
-        """Take that note back."""
-        os.pwrite(self.fd, ENTRY.pack(ticket.number, 0), ticket.slot * ENTRY.size)
-
-    @property
-    def parent_is_asleep(self) -> bool:
-        """Whether somebody else received handles whose descriptors the parent has not taken out."""
-        # It would hold memory that nobody needs, so it is sent nothing more until it wakes.
-        return self._unfetched > 0
-
-    def sweep(self) -> bool:
-        """Let go of what was received; True while something is still on its way."""
-        with self.lock:
-            words = memoryview(os.pread(self.fd, self._used * ENTRY.size, 0)).cast("Q")
-            self._unfetched = 0
-            for slot, pin in list(self.pins.items()):
-                travelling, mailed = words[2 * slot], words[2 * slot + 1]
-                if travelling:
-                    continue
-                pin.segment = None
-                if mailed:
-                    self._unfetched += 1
-                else:
-                    del self.pins[slot]
-                    self._free.append(slot)
-            # Each look costs as much as there are pins; this keeps the cost of one handle constant.
-            self._until_sweep = len(self.pins) // 4
-            return bool(self.pins)
-
-    def release(self, nonce: bytes | None) -> int:
-        """Stop waiting for the receivers of a segment, or of all."""
-        with self.lock:
-            self.sweep()
-            found = [s for s, p in self.pins.items() if p.segment and nonce in (None, p.segment.nonce)]
-            for slot in found:
-                os.pwrite(self.fd, bytes(ENTRY.size), slot * ENTRY.size)
-            self.sweep()
-            return len(found)
-
-
-_board: _Board | None = None
+_sent: Sent | None = None
+_making = threading.RLock()
 _inherited: weakref.WeakKeyDictionary[Any, set[bytes]] = weakref.WeakKeyDictionary()
 
 
 def send(segment: Segment) -> Handle:
     """Make a handle that will be received elsewhere, and keep the memory until then."""
-    board = _own_board()
-    ticket = board.enter(segment)
+    sent = _own_sent()
+    ticket = sent.enter(segment)
     parent = identity.parent()
-    if parent is not None and segment.fd >= 0 and not board.parent_is_asleep:
-        board.mailed(ticket)
-        if not mailbox.own().push(parent, segment.nonce, ticket, segment.fd):
-            board.not_mailed(ticket)
+    if parent is not None and segment.fd >= 0:
+        sent.mail(segment, ticket, parent)
     companion.attend(sweep)
     return Handle(_fields(segment.place), tuple(ticket), _inherit(segment))
 
@@ -173,7 +86,7 @@ def _inherit(segment: Segment) -> Any:
 
 def sweep() -> bool:
     """Let go of what was received; True while something is still on its way."""
-    return _board is not None and _board.sweep()
+    return _sent is not None and _sent.sweep()
 
 
 def release(nonce: bytes | None = None) -> int:
@@ -181,31 +94,36 @@ def release(nonce: bytes | None = None) -> int:
 
     Whoever loads such a handle later gets a `SegmentGoneError`, unless the array still lives here.
     """
-    return 0 if _board is None else _board.release(nonce)
+    return 0 if _sent is None else _sent.release(nonce)
 
 
 def travelling() -> dict[bytes, int]:
     """Count the handles that were sent and not received, by segment."""
     counts: dict[bytes, int] = {}
-    if _board is not None:
-        _board.sweep()
-        for pin in list(_board.pins.values()):
-            if pin.segment is not None:
-                counts[pin.segment.nonce] = counts.get(pin.segment.nonce, 0) + 1
+    if _sent is not None:
+        _sent.sweep()
+        for pin in list(_sent.pins.values()):
+            counts[pin.segment.nonce] = counts.get(pin.segment.nonce, 0) + 1
     return counts
 
 
-def _own_board() -> _Board:
-    global _board
-    if _board is None:
-        _board = _Board()
-    return _board
+def _own_sent() -> Sent:
+    global _sent
+    if _sent is None:
+        with _making:  # two threads may send their first arrays at the same moment
+            made = _sent
+            if made is None:
+                made = _sent = Sent() if hasattr(os, "memfd_create") else SentByFiles()
+            return made
+    return _sent
 
 
 def _forget() -> None:
     # A forked child has sent nothing. Its copies of the descriptors go with the objects.
-    global _board
-    _board = None
+    global _sent, _making
+    if _sent is not None:
+        _sent.forget()
+    _sent, _making = None, threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

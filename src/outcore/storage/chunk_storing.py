@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outcore.storage.codecs import Bytes, Pipeline, worker_count
+from outcore.storage.codecs import Bytes, Pipeline
 from outcore.storage.threads import run_threads
 
 #: Chunks that each thread encodes between two turns of storing: what is held in memory at once.
@@ -21,32 +21,36 @@ CHUNKS_A_TURN = 4
 
 
 def encoded_chunks(
-    rows: NDArray[Any], chunks: tuple[int, ...], pipeline: Pipeline
+    rows: NDArray[Any], chunks: tuple[int, ...], pipeline: Pipeline, threads: int
 ) -> Iterator[tuple[tuple[int, ...], Bytes]]:
-    """Yield (first index, bytes for the file) of each chunk of `rows`, in C order.
+    """Yield (first index, bytes for the file) of each chunk of `rows`, in C order, encoded on `threads`.
 
     Chunks that jut out of `rows` are filled up with zeros: a chunk is stored whole.
     """
     values = rows.reshape(-1).view(f"V{rows.dtype.itemsize}").reshape(rows.shape)
     grid = tuple(-(-n // c) for n, c in zip(rows.shape, chunks, strict=True))
-    turn = worker_count() * CHUNKS_A_TURN
+    turn = threads * CHUNKS_A_TURN
     for low in range(0, prod(grid), turn):
         jobs = range(low, min(low + turn, prod(grid)))
         numbers = [np.unravel_index(job, grid) for job in jobs]
         corners = [tuple(int(n) * c for n, c in zip(place, chunks, strict=True)) for place in numbers]
-        done = _encode(values, corners, chunks, pipeline)
+        done = _encode(values, corners, chunks, pipeline, threads)
         yield from zip(corners, done, strict=True)
 
 
 def _encode(
-    values: NDArray[Any], corners: list[tuple[int, ...]], chunks: tuple[int, ...], pipeline: Pipeline
+    values: NDArray[Any],
+    corners: list[tuple[int, ...]],
+    chunks: tuple[int, ...],
+    pipeline: Pipeline,
+    threads: int,
 ) -> list[Bytes]:
     done: list[Bytes] = [np.empty(0, np.uint8)] * len(corners)
 
     def step(job: int) -> None:
         done[job] = pipeline.encode(_cut(values, corners[job], chunks))
 
-    run_threads(len(corners), step, worker_count() if pipeline.filters else 1)
+    run_threads(len(corners), step, threads if pipeline.filters else 1)
     return done
 
 

@@ -54,11 +54,28 @@ class _Waiting:
 
 
 class ChunkedWriter(Storage):
-    """A new chunked dataset; `finish` completes and closes its file, `close` without it gives up."""
+    """A new chunked dataset; `finish` completes and closes its file, `close` without it gives up.
+
+    Parameters
+    ----------
+    shared : bool
+        Whether other datasets are written to the file as well: then `finish` and `close` leave it open.
+    threads : int, optional
+        How many encode.
+    """
 
     writable = True
 
-    def __init__(self, path: str, h5: Any, dataset: Any, *, growable: bool) -> None:
+    def __init__(
+        self,
+        path: str,
+        h5: Any,
+        dataset: Any,
+        *,
+        growable: bool,
+        shared: bool = False,
+        threads: int | None = None,
+    ) -> None:
         layout = examine(dataset, f"{path}::{dataset.name}")
         assert layout.chunks is not None
         self.shape = layout.shape
@@ -69,6 +86,8 @@ class ChunkedWriter(Storage):
         self._h5 = h5
         self._dataset = dataset
         self._growable = growable
+        self._shared = shared
+        self._threads = worker_count() if threads is None else threads
         self._filters = [f.name for f in layout.filters]
         self._pipeline = layout.pipeline()
         self._fd: int = h5.id.get_vfd_handle()
@@ -132,7 +151,10 @@ class ChunkedWriter(Storage):
                 self._store(waiting.first, waiting.rows[: waiting.filled])
                 self._waiting = None
             self._store_waiting()
-            self._h5.close()
+            if self._shared:
+                self._dataset.flush()  # an error would be swallowed when the dataset is collected
+            else:
+                self._h5.close()
 
     def extra_bytes(self, n_windows: int, length: int) -> int:
         """For reading back, which h5py does."""
@@ -141,7 +163,7 @@ class ChunkedWriter(Storage):
 
     def info(self) -> dict[str, Any]:
         """Facts for ``X.info``."""
-        way = f"compressed on {worker_count()} threads" if self._pipeline.encodes else "compressed by h5py"
+        way = f"compressed on {self._threads} threads" if self._pipeline.encodes else "compressed by h5py"
         return {
             "format": "HDF5, chunked",
             "chunks": self.chunks,
@@ -163,7 +185,7 @@ class ChunkedWriter(Storage):
             return  # the lock may have been copied in its locked state, and the file is out of reach already
         with self._lock:
             self._waiting = None
-            if self._h5:
+            if self._h5 and not self._shared:
                 put_out_of_reach(self._fd)
                 with suppress(OSError, RuntimeError):  # the file is given up; its space is HDF5's to mourn
                     self._h5.close()
@@ -232,7 +254,7 @@ class ChunkedWriter(Storage):
         if not self._pipeline.encodes:
             write_rows(self._dataset, start, rows)
             return
-        for corner, data in encoded_chunks(rows, self.chunks, self._pipeline):
+        for corner, data in encoded_chunks(rows, self.chunks, self._pipeline, self._threads):
             self._dataset.id.write_direct_chunk((start + corner[0], *corner[1:]), data)
 
 

@@ -96,10 +96,10 @@ def _attempts() -> Iterator[bool]:
 
 
 def _open_once(path: str, mode: str, lockings: tuple[bool | str, ...], options: dict[str, Any]) -> Any:
-    driver = None if os.getpid() == _HOME_PID else "stdio"
+    options = {"driver": None if os.getpid() == _HOME_PID else "stdio"} | options
     for locking in lockings:
         try:
-            return h5py.File(path, mode, locking=locking, driver=driver, **options)
+            return h5py.File(path, mode, locking=locking, **options)
         except OSError as error:
             if "flag values don't match" in str(error) and locking != lockings[-1]:
                 continue

@@ -92,7 +92,7 @@ def check_dtype(dtype: np.dtype[Any], address: str) -> None:
     refuse_objects(dtype, address)
     try:
         h5py.h5t.py_create(dtype, logical=True)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: a type or a field without bytes
         raise DTypeError(
             f"{address}: HDF5 has no type for dtype {dtype} ({error}).\n"
             'Use "S10" for text, and integers (x.view("i8")) for dates.'

@@ -1,7 +1,8 @@
 """New HDF5 datasets: their place made, ready for rows.
 
 Reads from : storage.hdf5_options
-Hands to   : storage.flat (rows in one piece), storage.chunked_write (chunks)
+Hands to   : storage.flat (rows in one piece), storage.chunked_write (chunks), storage.hdf5_combine (many at
+             once)
 
 Guarantees
 - Options are checked before the file is touched.
@@ -27,7 +28,7 @@ from outcore.storage.chunked_write import ChunkedWriter
 from outcore.storage.file import open_file
 from outcore.storage.flat import FlatStorage
 from outcore.storage.hdf5_file import disk_errors, open_h5
-from outcore.storage.hdf5_options import check_dtype, choose
+from outcore.storage.hdf5_options import Options, Shape, check_dtype, choose
 from outcore.storage.hdf5_rows import cache_bytes
 from outcore.storage.protocol import Spec, Storage
 
@@ -84,14 +85,9 @@ def create(
     sizes = tuple(n or 0 for n in shape)
     if options.chunks is None:
         return _create_flat(path, inner, sizes, dtype)
-    h5 = _open_own(path, rdcc_nbytes=cache_bytes(options.chunks, sizes, dtype))
+    h5 = open_own(path, rdcc_nbytes=cache_bytes(options.chunks, sizes, dtype))
     try:
-        parent, name = _place(h5, path, inner)
-        # A chunk is at least 1 long, and no longer than an axis may become: so an axis of 0 may grow.
-        most = tuple(n or None for n in shape)
-        dataset = parent.create_dataset(
-            name, shape=sizes, dtype=dtype, maxshape=most, chunks=options.chunks, **options.filters
-        )
+        dataset = new_chunked(*place(h5, path, inner), shape, dtype, options)
         return ChunkedWriter(path, h5, dataset, growable=shape[0] is None)
     except BaseException:
         h5.close()
@@ -99,17 +95,9 @@ def create(
 
 
 def _create_flat(path: str, inner: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Storage:
-    with _open_own(path) as h5, disk_errors(path):
-        parent, name = _place(h5, path, inner)
-        properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        properties.set_layout(h5py.h5d.CONTIGUOUS)
-        properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        properties.set_obj_track_times(False)
-        kind = h5py.h5t.py_create(dtype, logical=True)
-        space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
-        made = h5py.h5d.create(parent.id, name.encode(), kind, space, properties)
-        offset = made.get_offset() if prod(shape) * dtype.itemsize else 0
+    with open_own(path) as h5, disk_errors(path):
+        made = new_flat(*place(h5, path, inner), shape, dtype)
+        offset = made.id.get_offset() if prod(shape) * dtype.itemsize else 0
     file = open_file(path, writable=True)
     try:
         file.reserve(file.size())
@@ -119,14 +107,42 @@ def _create_flat(path: str, inner: str, shape: tuple[int, ...], dtype: np.dtype[
     return FlatStorage(Spec("h5flat", path, inner, "r+", shape, dtype, "C", offset), file, writable=True)
 
 
-def _open_own(path: str, **options: Any) -> Any:
+def new_flat(parent: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """Make a dataset in one piece that has all its space already."""
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_layout(h5py.h5d.CONTIGUOUS)
+    properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    properties.set_obj_track_times(False)
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
+    return h5py.Dataset(h5py.h5d.create(parent.id, name.encode(), kind, space, properties))
+
+
+def new_chunked(parent: Any, name: str, shape: Shape, dtype: np.dtype[Any], options: Options) -> Any:
+    """Make a dataset in chunks; a first axis of None grows."""
+    return parent.create_dataset(
+        name,
+        shape=tuple(n or 0 for n in shape),
+        dtype=dtype,
+        # A chunk is at least 1 long, and no longer than an axis may become: so an axis of 0 may grow.
+        maxshape=tuple(n or None for n in shape),
+        chunks=options.chunks,
+        **options.filters,
+    )
+
+
+def open_own(path: str, **options: Any) -> Any:
+    """Open the caller's own file, empty or a copy, to add to it."""
     file = open_file(path)
     try:
         empty = file.size() == 0
     finally:
         file.close()
     try:
-        return open_h5(path, "w" if empty else "r+", lockings=(False,), **options)
+        # A file that this process has made is in no inherited table of HDF5, so a forked child needs no other
+        # driver; and only this one tells the descriptor.
+        return open_h5(path, "w" if empty else "r+", lockings=(False,), driver="sec2", **options)
     except WriterConflictError as error:
         setting = os.environ.get("HDF5_USE_FILE_LOCKING")
         if setting is None:
@@ -137,7 +153,7 @@ def _open_own(path: str, **options: Any) -> Any:
         ) from error
 
 
-def _place(h5: Any, path: str, inner: str) -> tuple[Any, str]:
+def place(h5: Any, path: str, inner: str) -> tuple[Any, str]:
     """Make the groups above `inner`, remove a dataset of that name; return group and name."""
     above, name = posixpath.split("/" + inner.strip("/"))
     try:
