@@ -17,7 +17,7 @@ else
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup test demo bench format lock clean help
+.PHONY: setup test matrix demo bench format lock clean help
 
 # The first Python on the path that is new enough; `make PYTHON=... setup` to choose.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
@@ -55,7 +55,11 @@ test: setup  ## all checks: format, lint, types, layers, doctests, docs, tests
 	.venv/bin/lint-imports --no-logo
 	$(python) -m pytest
 
-demo: setup  ## the main job on real files, against np.memmap and h5py; SIZE=2 for twice the data
+# The deadline's stacks would be those of a healthy test: some run for minutes here.
+matrix: setup  ## `kill -9` of each process in each kind of program, and 100 000 arrays at a time; minutes
+	OUTCORE_TESTS=long $(python) -m pytest -o faulthandler_timeout=0 tests/shared/test_matrix.py tests/shared/test_stress.py
+
+demo: setup  ## the main jobs on real files, beside what people use today; SIZE=2 for twice the data
 	.venv/bin/outcore demo --size $(SIZE)
 
 bench: .venv-bench/.installed  ## ratios to the peers, in an environment of their own (.venv-bench)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from outcore.errors import HandleLimitError
 from outcore.shared import identity, mailbox
 from outcore.shared.board import ENTRY, Ticket
 from outcore.shared.mailbox import Mailbox
@@ -138,7 +139,9 @@ def test_a_full_outbox_refuses_and_serves_again_when_it_was_emptied(pair: tuple[
     assert sender.put(n)
 
 
-def test_without_a_descriptor_left_letters_wait_in_the_kernel(pair: tuple[Mailbox, Sender]) -> None:
+def test_without_a_descriptor_left_it_is_said_and_letters_wait_in_the_kernel(
+    pair: tuple[Mailbox, Sender],
+) -> None:
     parent, sender = pair
     assert sender.put(0, b"first")
     assert text_of(parent.collect(sender.ticket(0))) == b"first"
@@ -148,7 +151,8 @@ def test_without_a_descriptor_left_letters_wait_in_the_kernel(pair: tuple[Mailbo
     os.close(lowest)
     resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
     try:
-        assert parent.collect(sender.ticket(1)) is None
+        with pytest.raises(HandleLimitError, match="receiving a shared array"):
+            parent.collect(sender.ticket(1))
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert text_of(parent.collect(sender.ticket(1))) == b"second"

@@ -131,7 +131,7 @@ def test_a_forked_child_that_ends_takes_nothing_with_it(place: Path) -> None:
 
 
 def test_nothing_but_its_own_files_is_swept(place: Path) -> None:
-    kept = [named.folder() / name for name in (".rings", "notes.txt", "0" * 31, "0" * 33, "g" * 32)]
+    kept = [named.folder() / name for name in (".rings", "a.ticket", "1-x.ticket", "0" * 31, "0" * 33)]
     for path in kept:
         path.write_text("precious")
     folder = named.folder() / ("0" * 32)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from outcore.errors import HandleLimitError
 from outcore.shared import identity, mailbox
 from outcore.shared.board import ENTRY, Ticket
 from outcore.shared.mailbox import Mailbox
@@ -174,6 +175,14 @@ def test_what_was_received_before_the_sender_died_is_not_kept_for_ever(box: Mail
     assert not box._senders  # nothing of the dead is left open
 
 
+def test_many_letters_of_a_dead_sender_do_not_take_all_descriptors(box: Mailbox, worker: Worker) -> None:
+    worker.send(*range(1, 201))
+    worker.end()
+    box.drain()
+    assert 0 < len(box.arrivals) < 100
+    assert all(collected(box, worker, number) for number in range(1, 201))
+
+
 def test_a_letter_that_arrives_twice_is_kept_once(box: Mailbox, worker: Worker) -> None:
     worker.send(1)
     worker.outbox._put(NONCE, worker.ticket(1), worker.segment)
@@ -221,9 +230,11 @@ def test_without_a_descriptor_to_spare_the_letters_wait(box: Mailbox, worker: Wo
                 held.append(os.dup(worker.page))
             except OSError:
                 break
-        assert box.collect(worker.ticket(2)) is None
+        with pytest.raises(HandleLimitError, match="ulimit -n"):
+            box.collect(worker.ticket(2))
         os.close(held.pop())
-        assert box.collect(worker.ticket(2)) is None  # it took the one before
+        with pytest.raises(HandleLimitError, match="ulimit -n"):
+            box.collect(worker.ticket(2))  # it took the one before
         assert set(box.arrivals) == {1}
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)

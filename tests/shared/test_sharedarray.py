@@ -53,12 +53,15 @@ ARGUMENTS: list[tuple[Any, ...]] = [
     *[([MATRIX[0]] * 3,), (MATRIX.T,), (0, 7.0), (1.0, 2.0), ([True, False, True], 0), ("<f8", 0), (None,)],
     *[([0], [1.0]), ((1, 1), 5.0), (0, 0, 1)],
 ]
-#: What needs one dimension, integers or a file: see FUNCTIONS and `test_files_hold_the_values`.
-NEED_MORE = {"choose", "searchsorted", "setfield", "tofile", "to_device"}
+#: What needs one dimension or integers: see FUNCTIONS.
+NEED_MORE = {"choose", "searchsorted", "setfield", "to_device"}
 
 
 @pytest.mark.parametrize("name", sorted({name for name in dir(np.ndarray) if name[0] != "_"} - NOT_RESULTS))
-def test_each_method_and_attribute_returns_shared_arrays_exactly_for_shared_memory(name: str) -> None:
+def test_each_method_and_attribute_returns_shared_arrays_exactly_for_shared_memory(
+    name: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # tofile() takes any text for a name
     shared = oc.share(MATRIX)
     if not callable(getattr(shared, name)):
         assert wrong_kinds(getattr(shared, name), shared) == []

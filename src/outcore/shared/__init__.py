@@ -2,8 +2,10 @@
 
     sharedarray     the ndarray subclass, and how it pickles
       resolving     from a handle to its segment, in four ways
-        mailbox     descriptors that wait in the kernel for a parent
+        mailbox     what dead workers have left for their parent, in the kernel
         travel      handles that were sent and not received yet
+          sent      what this process has sent; board: the page on which receivers tick it off
+          outbox    descriptors on their way to the parent, which can be taken back
       segment       memory without a name, described by its first page
         mapping · memfd (Linux) · named (elsewhere)
     ring            `SharedRing`, a stream of arrays through a fixed number of slots

@@ -130,8 +130,8 @@ def segments() -> list[SharedSegment]:
     Notes
     -----
     Memory: none. The time is some 0.1 ms for each process and each array on this machine, and 50 ms for each
-    GB that the holders have touched. A descriptor that a worker has sent, and that its parent has not taken
-    out, is known to the kernel only; in the parent this function takes it out first.
+    GB that the holders have touched. A descriptor that a worker has left for its parent, and then ended, is
+    known to the kernel only; in the parent this function takes it out first.
 
     Examples
     --------

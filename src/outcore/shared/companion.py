@@ -62,8 +62,8 @@ def _call(function: Callable[[], None]) -> None:
 
 def _start() -> None:
     global _started, _wake_fd
-    # The setting is asked for in the worker, where the program may have changed it. Windows has no poll; there
-    # workers do without.
+    # Asked for in the worker: the program may have changed it since the import. Windows has no poll, and its
+    # workers no companion.
     if _started or os.environ.get(SETTING) == "stay" or not hasattr(select, "poll"):
         return
     _started = True

@@ -25,11 +25,14 @@ from dataclasses import dataclass
 
 from outcore.shared import identity
 from outcore.shared.board import Ticket, is_travelling
+from outcore.shared.memory_limits import explain
 from outcore.shared.outbox import LETTER_BYTES, SUPPORTED, read, receive_fds, send_fds
 
 _GREETING = b"outcore outbox 1"
 _CREDENTIALS = struct.Struct("iII")  # pid, uid, gid
 _BACKLOG = 4096
+#: Descriptors of dead senders that are taken out to see what lies behind them; each is one of this process.
+_KEPT = 64
 
 
 class Sender:
@@ -121,19 +124,29 @@ class Mailbox:
         self.arrivals.clear()
         for sender in list(self._senders.values()):
             self._forget(sender)
-            sender.box.close()  # at the end of the interpreter finalizers do nothing any more
         self._greeters = []
         self._listener = None
 
     # ---- what others may ask for -------------------------------------------------------------
 
     def collect(self, ticket: Ticket) -> Arrival | None:
-        """Hand over the descriptor of one handle, if it came here; what lies before it is taken out too."""
+        """Hand over the descriptor of one handle, if it came here; what lies before it is taken out too.
+
+        Raises
+        ------
+        HandleLimitError
+            No descriptor is left to take it.
+        """
         with self.lock:
-            self._accept()
-            for sender in [s for s in self._senders.values() if s.pid == ticket.pid]:
-                while ticket.number not in self.arrivals and self._read(sender):
-                    pass
+            try:
+                self._accept()
+                for sender in [s for s in self._senders.values() if s.pid == ticket.pid]:
+                    while ticket.number not in self.arrivals and self._read(sender):
+                        pass
+            except OSError as error:
+                explained = explain(error, 0, "receiving a shared array")
+                if explained is not error:
+                    raise explained from error
             return self.arrivals.pop(ticket.number, None)
 
     def put_back(self, arrival: Arrival) -> None:
@@ -144,10 +157,13 @@ class Mailbox:
     def drain(self) -> None:
         """Take out what processes that have ended have left; who lives takes back what is not needed."""
         with self.lock:
-            self._accept()
-            for fd, _ in self._ended.poll(0) if self._ended is not None else ():
-                while fd in self._senders and self._read(self._senders[fd]):
-                    pass
+            # OSError: no descriptor is left, and things wait in the kernel as before.
+            with contextlib.suppress(OSError):
+                self._accept()
+                for fd, _ in self._ended.poll(0) if self._ended is not None else ():
+                    sender = self._senders[fd]
+                    while len(self.arrivals) < _KEPT and self._read(sender):
+                        pass
             if len(self.arrivals) >= self._look_at:
                 self.forget_received()
                 self._look_at = 2 * len(self.arrivals) + 16  # so that looking costs each arrival little
@@ -165,8 +181,7 @@ class Mailbox:
     def _accept(self) -> None:
         if self._listener is None:
             return
-        # OSError: no descriptor is left for the connection, which then waits in the kernel as before.
-        with contextlib.suppress(BlockingIOError, OSError):
+        with contextlib.suppress(BlockingIOError):
             while True:
                 connection, _ = self._listener.accept()
                 connection.setblocking(False)
@@ -175,8 +190,7 @@ class Mailbox:
 
     def _greet(self, connection: socket.socket) -> bool:
         """Take the outbox that is left here; False if it is not there yet."""
-        if not self._room(2):
-            return False
+        self._make_sure_of(2)
         try:
             message, fds = receive_fds(connection, 2 * len(_GREETING), 2)
         except BlockingIOError:
@@ -197,13 +211,14 @@ class Mailbox:
         return True
 
     def _read(self, sender: Sender) -> bool:
-        """Read one letter; False if there is none, or no descriptor left to take its own."""
-        if not self._room(1):
-            return False
+        """Read one letter; False if there is none."""
+        self._make_sure_of(1)
         try:
             letter, fds = receive_fds(sender.box, LETTER_BYTES, 1)
-        except OSError:  # BlockingIOError, mostly
+        except BlockingIOError:
             return False
+        except ConnectionError:
+            letter, fds = b"", []
         if not letter:
             self._forget(sender)
             return False
@@ -229,17 +244,15 @@ class Mailbox:
             self._ended.unregister(fd)
         sender.box.close()
 
-    def _room(self, n: int) -> bool:
-        """Whether `n` descriptors more can be had: those that find no room when they come are lost."""
+    def _make_sure_of(self, n: int) -> None:
+        """Raise an OSError unless `n` descriptors can be had: those without room are lost when they come."""
         made: list[int] = []
         try:
-            made.extend(os.dup(self._listener.fileno()) for _ in range(n) if self._listener is not None)
-        except OSError:
-            return False
+            while self._listener is not None and len(made) < n:
+                made.append(os.dup(self._listener.fileno()))
         finally:
             for fd in made:
                 os.close(fd)
-        return True
 
 
 def deliver(to: identity.Identity, box: int, page: int) -> bool:

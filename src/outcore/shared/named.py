@@ -45,6 +45,7 @@ except ImportError:  # Windows
 #: Prefix of a Windows section; in the session of the user who is logged in.
 _SECTION = "Local\\outcore-"
 _NAME = re.compile("[0-9a-f]{32}")
+_TICKET = re.compile(r"[0-9]{1,9}-[0-9a-f]{1,16}\.ticket")
 
 
 def create(header: Header, *, reserve: bool, source: memoryview | None = None) -> Segment:
@@ -95,12 +96,16 @@ def folder() -> Path:
 def files() -> list[Path]:
     """List the files of this user's segments; the folder is not made for that."""
     try:
-        if not _is_private(_folder()):
-            return []
-        # Only those: the folder is in a place where everybody may put something.
-        return sorted(path for path in _folder().iterdir() if _NAME.fullmatch(path.name))
+        return _ours(_NAME)
     except FileNotFoundError:
         return []
+
+
+def _ours(name: re.Pattern[str]) -> list[Path]:
+    # Only those: the folder is in a place where everybody may put something.
+    if not _is_private(_folder()):
+        return []
+    return sorted(path for path in _folder().iterdir() if name.fullmatch(path.name))
 
 
 def _is_private(path: Path) -> bool:
@@ -191,15 +196,15 @@ def sweep() -> None:
             finally:
                 os.close(fd)
     with contextlib.suppress(FileNotFoundError):
-        for ticket in _folder().glob("*.ticket"):
+        for ticket in _ours(_TICKET):
             _remove_if_dead(ticket)
 
 
 def _remove_if_dead(ticket: Path) -> None:
-    pid = ticket.name.partition("-")[0]
+    pid = int(ticket.name.partition("-")[0])
     try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):  # its sender was killed; or it is not one of ours
+        os.kill(pid, 0)
+    except (ProcessLookupError, PermissionError):  # it was killed; the id may be that of another user by now
         ticket.unlink(missing_ok=True)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import os
 
-from outcore.errors import ReadOnlyError, SegmentGoneError
+from outcore.errors import HandleLimitError, ReadOnlyError, SegmentGoneError
 from outcore.shared import board, identity, mailbox, memfd, named, segment, travel
 from outcore.shared.board import Ticket
 from outcore.shared.segment import Place, Segment
@@ -78,7 +78,12 @@ def _collect(
     box: mailbox.Mailbox, place: Place, ticket: Ticket, mode: str, strict: bool, found: Segment | None
 ) -> Segment | None:
     """Take the descriptor out of the mailbox, and use it unless the segment was found already."""
-    arrival = box.collect(ticket)
+    try:
+        arrival = box.collect(ticket)
+    except HandleLimitError:
+        if found is None:
+            raise
+        return found
     if arrival is None:
         return found
     if found is None:
