@@ -73,7 +73,9 @@ def test_descriptors_and_memory_are_flat(program: str, method: str, roles: list[
             running.wait_for(role, "done", DEADLINE_S)
         assert running.pids() == pids
         for pid in pids:
-            assert least(lambda pid=pid: n_fds(pid), n_fds_warm[pid]) <= n_fds_warm[pid]
+            # The last answers to each child: a program of its own lets go of them at its next call.
+            allowed = n_fds_warm[pid] + (N_CHILDREN if pid == running.process.pid else 0)
+            assert least(lambda pid=pid: n_fds(pid), allowed) <= allowed
             assert memory(pid) <= memory_warm[pid] + GROWTH_BYTES
         enough = shared_warm + SHARED_BYTES
         assert least(running.shared_bytes, enough) <= enough
