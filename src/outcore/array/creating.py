@@ -11,7 +11,6 @@ Guarantees
 from __future__ import annotations
 
 import os
-import shutil
 from math import prod
 from typing import Any, Literal
 
@@ -22,7 +21,7 @@ from outcore.array.handle import Array
 from outcore.dtypes import as_dtype
 from outcore.errors import AddressError, ExistsError, OptionError
 from outcore.storage import formats
-from outcore.storage.file import full, open_file
+from outcore.storage.file import open_file
 from outcore.storage.flat import FlatStorage
 from outcore.storage.npy import NpyWriter, refuse_objects
 from outcore.storage.protocol import Spec, Storage
@@ -186,10 +185,7 @@ def _begin_hdf5(
     partial = Partial(path, overwrite=exists)
     try:
         if exists:
-            try:
-                shutil.copyfile(path, partial.path)
-            except OSError as error:
-                raise full(partial.path, os.path.getsize(path), error) from error
+            partial.begin_with(path)
         shape = (None, *sizes[1:]) if growable else sizes
         storage: Storage = hdf5.create(partial.path, inner, shape, dtype, **options)
         kind = "h5flat" if isinstance(storage, FlatStorage) else "hdf5"

@@ -13,7 +13,6 @@ Guarantees
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -26,7 +25,7 @@ from outcore.array.handle import Array
 from outcore.combination.copying import Copying
 from outcore.combination.parts import NO_OPTIONS, add_attributes, inner_names, part_of, split
 from outcore.settings import MemoryLike, ProgressLike
-from outcore.storage.file import full, open_file
+from outcore.storage.file import open_file
 from outcore.storage.hdf5_attributes import Attributes
 from outcore.storage.hdf5_combine import check_room, make_datasets
 from outcore.storage.hdf5_options import choose
@@ -155,10 +154,7 @@ def _partial(path: str, *, copy: bool, overwrite: bool) -> Iterator[Partial]:
     partial = Partial(path, overwrite=overwrite)
     try:
         if copy:
-            try:
-                shutil.copyfile(path, partial.path)
-            except OSError as error:
-                raise full(partial.path, os.path.getsize(path), error) from error
+            partial.begin_with(path)
         yield partial
         partial.commit()
     except BaseException:

@@ -130,5 +130,6 @@ def dtype_described(described: Any) -> np.dtype[Any]:
         return plain
     facts = {**described, "formats": [dtype_described(part) for part in described["formats"]]}
     aligned, record = facts.pop("aligned", False), facts.pop("record", False)
+    # The annotations of NumPy want to see the keys of this dict, which are read from a page here.
     made: np.dtype[Any] = np.dtype(facts, align=aligned)  # type: ignore[call-overload]
     return np.dtype((np.record, made)) if record else made

@@ -234,6 +234,6 @@ def _attach_section(path: str, nonce: bytes, mode: str) -> Segment | None:
 
 
 def _section(nbytes: int, name: str, access: int) -> mmap.mmap:
-    if sys.platform == "win32":
+    if sys.platform == "win32":  # also for mypy: elsewhere mmap has no tagname
         return mmap.mmap(-1, nbytes, tagname=name, access=access)
     raise NotImplementedError("named sections exist on Windows only")

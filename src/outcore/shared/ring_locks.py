@@ -82,16 +82,20 @@ class OpenFileLocks:
         self._locked = _Flock(fcntl.F_WRLCK, os.SEEK_SET, 0, 1)
         self._unlocked = _Flock(fcntl.F_UNLCK, os.SEEK_SET, 0, 1)
 
-    def take(self) -> bool:  # noqa: D102  (see Locks)
+    def take(self) -> bool:
+        """Take byte 0, unless somebody has it."""
         return self._set(self._locked)
 
-    def give(self) -> None:  # noqa: D102
+    def give(self) -> None:
+        """Give back byte 0."""
         self._set(self._unlocked)
 
-    def sit(self) -> int:  # noqa: D102
+    def sit(self) -> int:
+        """Take the first byte that nobody has."""
         return next(n for n in itertools.count(1) if self._set(_Flock(fcntl.F_WRLCK, os.SEEK_SET, n, 1)))
 
-    def sits(self, number: int) -> bool:  # noqa: D102
+    def sits(self, number: int) -> bool:
+        """Ask the kernel, which takes no lock for that."""
         asked = _Flock(fcntl.F_WRLCK, os.SEEK_SET, number, 1)
         self._call(fcntl.F_OFD_GETLK, asked)
         return bool(asked.type != fcntl.F_UNLCK)
@@ -139,20 +143,24 @@ class ProcessLocks:
         self._file: _LockFile | None = _LockFile.open()
         self._record = int.from_bytes(segment.nonce[:7], "little")
 
-    def take(self) -> bool:  # noqa: D102  (see Locks)
+    def take(self) -> bool:
+        """Take the record of this ring, unless another process has it."""
         try:
             self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
             return False
         return True
 
-    def give(self) -> None:  # noqa: D102
+    def give(self) -> None:
+        """Give back that record."""
         self._lock(fcntl.LOCK_UN)
 
-    def sit(self) -> int:  # noqa: D102
+    def sit(self) -> int:
+        """Return the process id: there is one sign for each process."""
         return os.getpid()
 
-    def sits(self, number: int) -> bool:  # noqa: D102
+    def sits(self, number: int) -> bool:
+        """Ask whether there is a process with that id."""
         try:
             os.kill(number, 0)
         except ProcessLookupError:
@@ -161,7 +169,8 @@ class ProcessLocks:
             return True
         return True
 
-    def close(self) -> None:  # noqa: D102
+    def close(self) -> None:
+        """Let go of the file; with its last user in this process, its locks go."""
         self._file = None
 
     def _lock(self, operation: int) -> None:

@@ -17,9 +17,11 @@ import contextlib
 import glob
 import os
 import secrets
+import shutil
 import weakref
 
 from outcore.errors import ExistsError, NotFoundError, WriterConflictError
+from outcore.storage.file import full
 
 try:
     import fcntl
@@ -113,6 +115,19 @@ class Partial:
             f"{self.target} is being written by somebody else ({sign}).\n"
             "Wait until that is finished, or choose another name."
         )
+
+    def begin_with(self, path: str) -> None:
+        """Begin with a copy of another file.
+
+        Raises
+        ------
+        DiskFullError
+            It does not fit.
+        """
+        try:
+            shutil.copyfile(path, self.path)
+        except OSError as error:
+            raise full(self.path, os.path.getsize(path), error) from error
 
     @property
     def owned(self) -> bool:
