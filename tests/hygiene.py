@@ -157,7 +157,7 @@ def is_ours(pid: int) -> bool:
     try:
         if pid == os.getpid() or mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
             return True
-        if any(f"outcore-tests-{MARK_VALUE}" in os.readlink(link) for link in _links(pid)):
+        if any(f"outcore-tests-{MARK_VALUE}" in _target(link) for link in _links(pid)):
             return True
     except PermissionError:
         return False  # another user's
@@ -167,6 +167,13 @@ def is_ours(pid: int) -> bool:
 
 def _links(pid: int) -> list[str]:
     return [f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")]
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""  # closed while we looked: a program that has just started opens and closes its libraries
 
 
 def _stat(pid: int) -> list[str]:
