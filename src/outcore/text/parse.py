@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -40,11 +40,21 @@ CELL_BYTES = 48
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is needed to turn text into rows."""
+    """All that is needed to turn text into rows.
+
+    Attributes
+    ----------
+    on_error : {"stop", "reject", "mask"}
+        What becomes of a record that cannot be read.
+    truncate : bool
+        Whether text that is wider than its dtype is cut.
+    """
 
     dialect: Dialect
     schema: Schema
     meaning: Values
+    on_error: Literal["stop", "reject", "mask"] = "stop"
+    truncate: bool = False
 
 
 class Unreadable(Exception):  # noqa: N818 - a signal to look for the place, not an error for users
