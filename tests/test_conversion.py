@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import outcore as oc
+from outcore.testing import assert_same, example
 
 TARGETS = ["y.npy", "y.bin", "y.h5::/group/y"]
 
@@ -47,6 +48,19 @@ def test_values_come_through_bit_for_bit(tmp_path: Path, a: np.ndarray) -> None:
     made = oc.convert(a, tmp_path / "y.npy", overwrite=True)
     assert np.load(tmp_path / "y.npy").tobytes() == a.tobytes()
     assert (made.shape, made.dtype) == (a.shape, a.dtype)
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "gzip"}], ids=str)
+@pytest.mark.parametrize("kind", ["M8[s]", ">m8[ns]", [("day", "M8[D]"), ("v", "f4")]], ids=str)
+def test_dates_go_to_hdf5_and_back(tmp_path: Path, options: dict[str, str], kind: object) -> None:
+    a = example((50, 2), kind)
+    oc.convert(a, tmp_path / "y.h5::/y", **options)
+    with h5py.File(tmp_path / "y.h5") as f:
+        assert_same(f["y"][...], a)
+    assert_same(oc.convert(tmp_path / "y.h5", tmp_path / "z.npy")[:], a)
+    fine = oc.convert(tmp_path / "y.h5", tmp_path / "w.h5::/w", dtype=a.dtype.newbyteorder(), **options)
+    assert fine.dtype == a.dtype.newbyteorder()
+    assert np.array_equal(fine[:], a)
 
 
 def test_many_small_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -341,9 +341,7 @@ def test_overwriting_a_link_writes_the_file_that_it_leads_to(tmp_path: Path) -> 
 
 
 def test_a_type_that_hdf5_lacks_is_refused_by_the_name_that_was_given(tmp_path: Path) -> None:
-    with pytest.raises(
-        oc.errors.DTypeError, match=r"d\.h5::/x: HDF5 has no type for dtype datetime64"
-    ) as caught:
-        oc.create(tmp_path / "d.h5::/x", (3,), "M8[s]")
+    with pytest.raises(oc.errors.DTypeError, match=r"d\.h5::/x: HDF5 has no type for dtype <U3") as caught:
+        oc.create(tmp_path / "d.h5::/x", (3,), "U3")
     assert "partial" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []

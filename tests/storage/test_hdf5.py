@@ -16,7 +16,7 @@ import outcore as oc
 from outcore.storage import formats, hdf5
 from outcore.storage.protocol import Spec
 from outcore.testing import StorageTests, assert_same, example
-from tests.storage.test_chunked import STORABLE
+from tests.storage.test_chunked import STORABLE, dated
 
 
 class TestContiguousHdf5(StorageTests):
@@ -25,7 +25,7 @@ class TestContiguousHdf5(StorageTests):
 
     def store(self, rows: np.ndarray, folder: Path, *, writable: bool = False) -> oc.Array:
         with h5py.File(folder / "x.h5", "w") as made:
-            made["x"] = rows
+            made["x"] = dated(rows)
         return oc.open(folder / "x.h5", mode="r+" if writable else "r")
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import outcore as oc
 from outcore.storage.hdf5_rows import cache_bytes, read_rows
 from outcore.testing import StorageTests, assert_same, example
-from tests.storage.test_chunked import STORABLE, growing
+from tests.storage.test_chunked import STORABLE, dated, growing
 
 
 class TestHdf5ByH5py(StorageTests):
@@ -24,7 +24,9 @@ class TestHdf5ByH5py(StorageTests):
     def store(self, rows: np.ndarray, folder: Path, *, writable: bool = False) -> oc.Array:
         chunks = tuple(min(n, c) or 1 for n, c in zip(rows.shape, (70, 4, 2, 2), strict=False))
         with h5py.File(folder / "x.h5", "w") as made:
-            made.create_dataset("x", data=rows, chunks=chunks, maxshape=growing(rows), compression="lzf")
+            made.create_dataset(
+                "x", data=dated(rows), chunks=chunks, maxshape=growing(rows), compression="lzf"
+            )
         return oc.open(folder / "x.h5")
 
 
@@ -37,7 +39,9 @@ class TestChunkedHdf5InPlace(StorageTests):
     def store(self, rows: np.ndarray, folder: Path, *, writable: bool = False) -> oc.Array:
         chunks = tuple(min(n, c) or 1 for n, c in zip(rows.shape, (70, 4, 2, 2), strict=False))
         with h5py.File(folder / "x.h5", "w") as made:
-            made.create_dataset("x", data=rows, chunks=chunks, maxshape=growing(rows), compression="gzip")
+            made.create_dataset(
+                "x", data=dated(rows), chunks=chunks, maxshape=growing(rows), compression="gzip"
+            )
         return oc.open(folder / "x.h5", mode="r+" if writable else "r")
 
 

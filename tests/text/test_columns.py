@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcore.text.columns import Values, convert
+from outcore.text.columns import Values, convert, native_type, work_bytes
 from outcore.text.schema import Column
 
 MEANING = Values(("", "NA"), None, ".")
 
 
 def column(texts: list[str | None], dtype: str, meaning: Values = MEANING) -> tuple[np.ndarray, list[bool]]:
-    values, wrong = convert(pl.Series(texts, dtype=pl.String), Column(0, "x", np.dtype(dtype)), meaning)
-    return values, wrong.tolist()
+    made = convert(pl.Series(texts, dtype=pl.String), Column(0, "x", np.dtype(dtype)), meaning)
+    assert made.cut == 0
+    return made.values, made.wrong.tolist()
 
 
 @given(st.lists(st.floats(allow_nan=False), max_size=20))
@@ -112,3 +113,26 @@ def test_text_and_dates() -> None:
     assert column(["é", None], "U2")[0].tolist() == ["é", ""]
     assert column(["abc", "é"], "S2")[1] == [True, False]
     assert np.isnat(column([None, "2024-01-01"], "M8[s]")[0]).tolist() == [True, False]
+
+
+def test_text_is_cut_where_that_is_allowed() -> None:
+    texts = pl.Series(["abc", "aé", None, "a"])
+    narrow = Column(0, "x", np.dtype("S2"))
+    values, wrong, cut = convert(texts, narrow, MEANING, truncate=True)
+    assert (values.tolist(), wrong.any(), cut) == ([b"ab", b"a", b"", b"a"], False, 2)
+    assert convert(texts, narrow, MEANING).wrong.tolist() == [True, True, False, False]
+    number = Column(0, "x", np.dtype("i1"))
+    assert convert(pl.Series(["1", "300"]), number, MEANING, truncate=True).wrong.tolist() == [False, True]
+
+
+def test_categories() -> None:
+    column = Column(0, "x", np.dtype("i2"), ("b", "a"))
+    values, wrong, cut = convert(pl.Series(["a", None, "c"]), column, MEANING, truncate=True)
+    assert (values.dtype, values.tolist()[:2], wrong.tolist(), cut) == (
+        "i2",
+        [1, -1],
+        [False, False, True],
+        0,
+    )
+    assert native_type(column, ".") == pl.String()
+    assert work_bytes(column) > 24

@@ -1,4 +1,4 @@
-"""Types as text, names of fields, and what samples say about columns."""
+"""Types as text, names of fields, columns chosen."""
 
 from __future__ import annotations
 
@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import outcore as oc
-from outcore.text.cells import Cells
-from outcore.text.schema import Guess, given_schema, guessed_schema, parse_dtype, select, valid_names
-
-CELLS = Cells(frozenset({"", "NA"}))
+from outcore.text.schema import (
+    Column,
+    Schema,
+    given_schema,
+    listed,
+    parse_dtype,
+    parse_dtype_and_categories,
+    select,
+    valid_names,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,69 +96,6 @@ def test_columns_are_chosen_by_name_or_position() -> None:
             select(wrong, ("a", "b"), [])
 
 
-def guess(*cells: str, fill: bool = False) -> str:
-    column = Guess(CELLS)
-    for cell in cells:
-        column.add(cell)
-    return column.dtype(fill=fill).str.lstrip("<|")
-
-
-@pytest.mark.parametrize(
-    ("cells", "dtype"),
-    [
-        (("1", "-2"), "i8"),
-        (("1", "2.5"), "f8"),
-        (("1", "NA"), "f8"),
-        (("NA", ""), "f8"),
-        ((), "f8"),
-        (("true", "False"), "b1"),
-        (("true", "NA"), "S0"),
-        (("true", "1"), "S0"),
-        (("2024-01-01", "NA"), "M8[D]"),
-        (("2024-01-01", "2024-01-01T10:00"), "M8[s]"),
-        (("2024-01-01T10:00:00.5",), "M8[ms]"),
-        (("2024-01-01T10:00:00.1234567",), "M8[ns]"),
-        (("2024-01-01T10:00:00.123456",), "M8[us]"),
-        (("2024-01-01", "x"), "S0"),
-        (("1", "x"), "S0"),
-        ((str(2**63),), "u8"),
-        ((str(2**63), "-1"), "S0"),
-        ((str(2**64),), "S0"),
-        ((str(2**53 + 1), "NA"), "S0"),
-        ((str(2**53 + 1), "1.5"), "S0"),
-        ((str(2**53), "1.5"), "f8"),
-    ],
-)
-def test_guesses_lose_nothing(cells: tuple[str, ...], dtype: str) -> None:
-    assert guess(*cells) == dtype
-
-
-def test_filled_columns_need_no_nan() -> None:
-    assert guess("1", "NA", fill=True) == "i8"
-    assert guess("true", "NA", fill=True) == "b1"
-
-
-def table(*columns: tuple[str, ...]) -> tuple[str, bool]:
-    guesses = {}
-    for place, cells in enumerate(columns):
-        guesses[place] = Guess(CELLS)
-        for cell in cells:
-            guesses[place].add(cell)
-    names = tuple("abcdef"[: len(columns)])
-    schema = guessed_schema(guesses, names, list(range(len(columns))), fill=False)
-    return str(schema.dtype), schema.matrix
-
-
-def test_a_matrix_where_one_type_holds_all() -> None:
-    assert table(("1",), ("2",)) == ("int64", True)
-    assert table(("1",), ("2.5",)) == ("float64", True)
-    assert table(("true",), ("false",)) == ("bool", True)
-    assert table((str(2**60),), ("2.5",))[1] is False  # float64 does not hold it
-    assert table(("1",), ("true",))[1] is False
-    assert table(("2024-01-01",), ("2024-01-01",))[1] is False
-    assert table(("1",), (str(2**63),))[1] is False
-
-
 def test_fields_are_matched_by_name_where_names_are_known() -> None:
     dtype = np.dtype([("b", "f4"), ("a", "i4")])
     places = [c.place for c in given_schema(dtype, ("a", "b", "c"), [0, 1, 2], named=True).columns]
@@ -181,5 +124,52 @@ def test_fields_that_do_not_fit(fields: list[str]) -> None:
 
 def test_a_dtype_with_padding_is_kept() -> None:
     dtype = np.dtype([("a", "i1"), ("b", "f8")], align=True)
-    assert given_schema(dtype, ("a", "b"), [0, 1], named=True).dtype == dtype
-    assert given_schema(dtype, ("a", "b"), [0, 1], named=True).with_dtypes({}).dtype.itemsize == 16
+    schema = given_schema(dtype, ("a", "b"), [0, 1], named=True)
+    assert schema.dtype == dtype
+    assert schema.with_columns(schema.columns).dtype.itemsize == 16
+
+
+def test_other_types_need_another_layout() -> None:
+    schema = given_schema(np.dtype([("a", "i1"), ("b", "S")], align=True), ("a", "b"), [0, 1], named=True)
+    columns = (schema.columns[0], Column(1, "b", np.dtype("S5")))
+    assert schema.with_columns(columns).dtype == np.dtype([("a", "i1"), ("b", "S5")])
+
+
+def test_the_names_of_20_000_columns() -> None:
+    names = valid_names(["x"] * 20_000)
+    assert (len(set(names)), names[0], names[-1]) == (20_000, "x", "x_20000")
+    assert select(list(reversed(names)), names, []) == list(range(19_999, -1, -1))
+    with pytest.raises(oc.errors.OptionError, match=r"20000 columns.\n.*x_39 ... x_20000 \(positions"):
+        select(["y"], names, [])
+    assert len(listed(names)) < 400
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "categories"),
+    [
+        ("a:category", [("a", "S")], ("a",)),
+        ("a:i4, b:category c:f4", [("a", "i4"), ("b", "S"), ("c", "f4")], ("b",)),
+        ("category:i4", [("category", "i4")], ()),
+        ("my:col:category", [("my:col", "S")], ("my:col",)),
+    ],
+)
+def test_categories_in_a_type(text: str, dtype: list, categories: tuple[str, ...]) -> None:
+    assert parse_dtype_and_categories(text) == (np.dtype(dtype), categories)
+
+
+def test_which_columns_are_categories_must_be_said() -> None:
+    with pytest.raises(oc.errors.DTypeError, match=r"does not say which(.|\n)*carrier:category"):
+        parse_dtype_and_categories("category")
+
+
+def test_what_is_still_to_be_found() -> None:
+    assert Column(0, "a", np.dtype("S")).unmeasured
+    assert Column(0, "a", np.dtype("i4"), (), sought=True).unmeasured
+    assert not Column(0, "a", np.dtype("i4"), ()).unmeasured  # nothing but missing values
+    assert not Column(0, "a", np.dtype("S3")).unmeasured
+
+
+def test_a_schema_is_the_same_before_and_after_its_dtype_was_asked_for() -> None:
+    one, other = (Schema(("a",), (Column(0, "a", np.dtype("i4")),), matrix=True) for _ in range(2))
+    assert one.dtype == np.dtype("i4")
+    assert one == other

@@ -111,16 +111,9 @@ def create(
         raise OptionError(
             f"shape={shape!r} of {kind} needs {prod(sizes) * kind.itemsize} bytes: more than any file has."
         )
-    hdf5 = bool(inner) or formats.suffix_of(path) in formats.HDF5_SUFFIXES
-    if hdf5 and not inner:
-        raise AddressError(f'{address} names an HDF5 file but no dataset in it.\nUse "{address}::/x".')
-    if not hdf5 and (
-        chunks is not None or compression is not None or compression_opts is not None or shuffle
-    ):
-        raise OptionError(
-            f"{address} is a flat file; chunks={chunks} and compression={compression!r} need HDF5.\n"
-            f'Use "{os.path.splitext(os.fspath(address))[0]}.h5::/x", or leave them out.'
-        )
+    hdf5 = check_layout(
+        address, chunks=chunks, compression=compression, compression_opts=compression_opts, shuffle=shuffle
+    )
     if hdf5:
         options = {
             "chunks": chunks,
@@ -132,6 +125,37 @@ def create(
     else:
         partial, storage, spec = _begin_flat(path, sizes, growable, kind, overwrite)
     return Array(spec, storage, partial=partial, growable=growable)
+
+
+def check_layout(
+    address: str | os.PathLike[str],
+    *,
+    chunks: tuple[int, ...] | Literal[True] | None,
+    compression: str | int | None,
+    compression_opts: int | None = None,
+    shuffle: bool | None = None,
+) -> bool:
+    """Say whether an address means HDF5, after checking that the options fit it.
+
+    Raises
+    ------
+    AddressError
+        An HDF5 file without the name of a dataset.
+    OptionError
+        Options that only HDF5 has, for a flat file.
+    """
+    path, inner = formats.split(address)
+    hdf5 = bool(inner) or formats.suffix_of(path) in formats.HDF5_SUFFIXES
+    if hdf5 and not inner:
+        raise AddressError(f'{address} names an HDF5 file but no dataset in it.\nUse "{address}::/x".')
+    if not hdf5 and (
+        chunks is not None or compression is not None or compression_opts is not None or shuffle
+    ):
+        raise OptionError(
+            f"{address} is a flat file; chunks={chunks} and compression={compression!r} need HDF5.\n"
+            f'Use "{os.path.splitext(os.fspath(address))[0]}.h5::/x", or leave them out.'
+        )
+    return hdf5
 
 
 def _check_shape(shape: Shape) -> tuple[tuple[int, ...], bool]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from outcore.cli.output import Report
-from outcore.text.ingesting import MISSING, ingest
+from outcore.text.ingesting import ingest
+from outcore.text.wishes import MISSING
 
 
 def run(arguments: Namespace) -> int:

@@ -79,7 +79,7 @@ def work(target: str, ingested: str, memory: int, workers: int, paths: list[str]
 
 
 def same(values: NDArray[Any], other: NDArray[Any]) -> bool:
-    """Whether two columns hold the same; dates may be text in the first one, as HDF5 has no type for them.
+    """Whether two columns hold the same; dates may be text in the first one, as `parse` leaves them.
 
     Examples
     --------

@@ -26,6 +26,7 @@ import h5py
 import numpy as np
 
 from outcore.errors import DTypeError
+from outcore.storage.hdf5_dates import marked
 
 #: An attribute beyond about 64 kB needs the newer kind of object header, known to HDF5 since 1.8.
 LARGE_BYTES = 60_000
@@ -86,14 +87,16 @@ class Attributes:
         group = self._h5.require_group(name)
         for key, value in values.items():
             try:
-                group.attrs[key] = value
+                dtype = getattr(value, "dtype", None)  # of an array, a scalar, or h5py.Empty
+                dated = marked(dtype) if isinstance(dtype, np.dtype) else None
+                group.attrs.create(key, value, dtype=None if dated is dtype else dated)
                 attribute = group.attrs.get_id(key)
                 if attribute.get_type().detect_class(h5py.h5t.REFERENCE):
                     raise TypeError("a reference leads nowhere in another file")
             except (TypeError, ValueError) as error:
                 raise DTypeError(
                     f"{what}[{key!r}] = {value!r} cannot be an attribute: {error}.\n"
-                    "Use a number, text, or an array of numbers or of bytes."
+                    "Use a number, text, np.datetime64, or an array of numbers, dates or bytes."
                 ) from error
             self.large |= _nbytes(attribute) > LARGE_BYTES
 

@@ -70,7 +70,7 @@ def examine(dataset: Any, address: str) -> Layout:
     Raises
     ------
     DTypeError
-        Variable-length values, references, or a type that NumPy does not have.
+        Variable-length values, references, or a type that NumPy does not have or h5py cannot read.
     FormatError
         A dataset without a shape.
     """
@@ -80,7 +80,7 @@ def examine(dataset: Any, address: str) -> Layout:
         )
     try:
         stored = dataset.dtype
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: the tag of an opaque type makes no sense
         raise DTypeError(f"{address} has a type that NumPy does not have: {error}.") from error
     refuse_objects(stored, address)
     base, inner = stored.subdtype or (stored, ())
@@ -90,6 +90,7 @@ def examine(dataset: Any, address: str) -> Layout:
     filters = tuple(_filter(*properties.get_filter(i)) for i in range(properties.get_nfilters()))
     offset, reason = None, ""
     if not _stored_as_numpy(dataset):
+        _require_convertible(dataset, address)
         reason = f"its type in the file is not that of {dtype}"
     elif kind == h5py.h5d.CONTIGUOUS and properties.get_external_count():
         reason = "its rows are in external files"
@@ -196,8 +197,21 @@ def _filter(code: int, _: int, values: tuple[int, ...], name: bytes) -> Filter:
 def _stored_as_numpy(dataset: Any) -> bool:
     try:
         return bool(h5py.h5t.py_create(dataset.dtype, logical=True) == dataset.id.get_type())
-    except TypeError:
+    except (TypeError, ValueError):
         return False
+
+
+def _require_convertible(dataset: Any, address: str) -> None:
+    try:
+        memory = h5py.h5t.py_create(dataset.dtype)
+        known = h5py.h5t.find(dataset.id.get_type(), memory) is not None
+    except (TypeError, ValueError):
+        known = False
+    if not known:  # an opaque type whose tag is none of h5py's, or not of that size
+        raise DTypeError(
+            f"{address}: HDF5 cannot read its type as dtype {dataset.dtype}, for which h5py takes it.\n"
+            "Read it with the program that wrote it, and store numbers or text."
+        )
 
 
 def _fill(dataset: Any, dtype: np.dtype[Any], inner: tuple[int, ...]) -> bytes:

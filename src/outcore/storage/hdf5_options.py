@@ -18,6 +18,7 @@ import numpy as np
 from outcore.errors import DTypeError, FilterError, OptionError
 from outcore.storage.codecs import FILTER_NAMES
 from outcore.storage.hdf5_dataset import plugin_brings
+from outcore.storage.hdf5_dates import marked
 from outcore.storage.npy import refuse_objects
 
 #: Size of a chunk where none is given: large enough to compress well, small enough for a few to fit a cache.
@@ -91,11 +92,11 @@ def check_dtype(dtype: np.dtype[Any], address: str) -> None:
     """Raise `DTypeError` for a dtype that HDF5 cannot hold."""
     refuse_objects(dtype, address)
     try:
-        h5py.h5t.py_create(dtype, logical=True)
+        h5py.h5t.py_create(marked(dtype), logical=True)
     except (TypeError, ValueError) as error:  # ValueError: a type or a field without bytes
         raise DTypeError(
             f"{address}: HDF5 has no type for dtype {dtype} ({error}).\n"
-            'Use "S10" for text, and integers (x.view("i8")) for dates.'
+            'Use a fixed width in bytes, such as "S10", for text, and no fields without bytes.'
         ) from error
 
 

@@ -27,6 +27,7 @@ from outcore.errors import AddressError, ExistsError, WriterConflictError
 from outcore.storage.chunked_write import ChunkedWriter
 from outcore.storage.file import open_file
 from outcore.storage.flat import FlatStorage
+from outcore.storage.hdf5_dates import marked
 from outcore.storage.hdf5_file import disk_errors, open_h5
 from outcore.storage.hdf5_options import Options, Shape, check_dtype, choose
 from outcore.storage.hdf5_rows import cache_bytes
@@ -114,7 +115,7 @@ def new_flat(parent: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any
     properties.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     properties.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
     properties.set_obj_track_times(False)
-    kind = h5py.h5t.py_create(dtype, logical=True)
+    kind = h5py.h5t.py_create(marked(dtype), logical=True)
     space = h5py.h5s.create_simple(shape) if shape else h5py.h5s.create(h5py.h5s.SCALAR)
     return h5py.Dataset(h5py.h5d.create(parent.id, name.encode(), kind, space, properties))
 
@@ -124,7 +125,7 @@ def new_chunked(parent: Any, name: str, shape: Shape, dtype: np.dtype[Any], opti
     return parent.create_dataset(
         name,
         shape=tuple(n or 0 for n in shape),
-        dtype=dtype,
+        dtype=marked(dtype),
         # A chunk is at least 1 long, and no longer than an axis may become: so an axis of 0 may grow.
         maxshape=tuple(n or None for n in shape),
         chunks=options.chunks,

@@ -179,7 +179,8 @@ def refuse_objects(dtype: np.dtype[Any], what: str) -> None:
     Raises
     ------
     DTypeError
-        `dtype` holds Python objects or variable-width strings, or is text of no width.
+        `dtype` holds Python objects or variable-width strings, is text of no width, or dates that NumPy can
+        only misread.
     """
     if dtype.hasobject or dtype.kind == "T":
         raise DTypeError(
@@ -189,6 +190,13 @@ def refuse_objects(dtype: np.dtype[Any], what: str) -> None:
     if dtype.kind in "SU" and dtype.itemsize == 0:
         raise DTypeError(
             f'{what}: dtype {dtype} has no width.\nGive one: "{dtype.kind}10" for up to ten characters.'
+        )
+    # Without a unit np.empty forgets the byte order, and so np.load and h5py give wrong values.
+    base = dtype.base
+    if base.kind in "mM" and np.empty(0, base).dtype != base:
+        raise DTypeError(
+            f"{what}: dtype {base.str} has no unit, and NumPy makes {np.empty(0, base).dtype.str} of it.\n"
+            f'Give one: "{base.str}[s]" for seconds.'
         )
 
 

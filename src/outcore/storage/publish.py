@@ -38,6 +38,8 @@ class Partial:
         The final name; its folder must exist.
     overwrite : bool
         Whether an existing target may be replaced.
+    resume : str, optional
+        Path of a partial file that was kept, or whose writer was killed: it is taken over as it is.
 
     Raises
     ------
@@ -49,7 +51,7 @@ class Partial:
         Another process, or another array of this one, is writing the same target.
     """
 
-    def __init__(self, target: str, *, overwrite: bool) -> None:
+    def __init__(self, target: str, *, overwrite: bool, resume: str | None = None) -> None:
         self.target = os.path.abspath(target)
         self.overwrite = overwrite
         self._owner = os.getpid()
@@ -66,10 +68,15 @@ class Partial:
             raise ExistsError(
                 f"{self.target} is a folder; a file cannot take its name.\nChoose another name."
             )
-        self.path = os.path.join(folder, f".{name}.{secrets.token_hex(6)}.partial")
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        self._lock_fd: int | None = os.open(self.path, flags, 0o666)
+        self.path = resume or os.path.join(folder, f".{name}.{secrets.token_hex(6)}.partial")
+        flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        self._lock_fd: int | None = os.open(
+            self.path, flags if resume else flags | os.O_CREAT | os.O_EXCL, 0o666
+        )
         locked = _try_lock(self._lock_fd)
+        if resume and not locked:  # it is another's: it must not be removed
+            os.close(self._lock_fd)
+            raise self._conflict(f"{self.path} is locked")
         # Nobody may be surprised by a file that was never closed: it goes with its owner, but never
         # with a forked child that merely inherited it.
         self._finalizer = weakref.finalize(self, _remove, self.path, self._lock_fd, os.getpid())
@@ -177,6 +184,11 @@ class Partial:
         """Remove the partial file; the target stays as it was."""
         self._finalizer()
         self._lock_fd = None
+
+    def keep(self) -> None:
+        """Leave the partial file where it is, for another one to take over by `resume`."""
+        self._finalizer.detach()
+        self._unlock()
 
     def _unlock(self) -> None:
         if self._lock_fd is not None:

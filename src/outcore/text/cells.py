@@ -1,9 +1,10 @@
 """What a single cell of text could be: a number, a date, nothing at all.
 
-Hands to   : text.dialect (sniffing), text.schema (inference)
+Hands to   : text.dialect (sniffing), text.schema (inference), text.evidence (the same for whole columns)
 
 Python's own conversions were rejected: they accept "1_000" and digits of other scripts, which the parser
-of the chunks does not.
+of the chunks does not. The patterns are written in what Python's and Polars' regular expressions have in
+common, and mean the same in both.
 """
 
 from __future__ import annotations
@@ -24,9 +25,19 @@ class Kind(Enum):
     TEXT = "text"
 
 
-_INT = re.compile(r"[+-]?[0-9]+")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_DATETIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.([0-9]{1,9}))?)?Z?")
+INT = "[+-]?[0-9]+"
+BOOL = "[tT][rR][uU][eE]|[fF][aA][lL][sS][eE]"
+DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+#: Its one group holds the digits behind the point of the seconds.
+DATETIME = DATE + r"[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.([0-9]{1,9}))?)?Z?"
+_INT, _BOOL, _DATE, _DATETIME = (re.compile(pattern) for pattern in (INT, BOOL, DATE, DATETIME))
+
+
+def float_pattern(decimal: str) -> str:
+    """Write the pattern of numbers with that decimal mark."""
+    mark = re.escape(decimal)
+    named = "[iI][nN][fF](?:[iI][nN][iI][tT][yY])?|[nN][aA][nN]"
+    return rf"[+-]?(?:(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:[eE][+-]?[0-9]+)?|{named})"
 
 
 class Cells:
@@ -34,10 +45,8 @@ class Cells:
 
     def __init__(self, na_values: frozenset[str], decimal: str = ".") -> None:
         self.na_values = na_values
-        mark = re.escape(decimal)
-        self._float = re.compile(
-            rf"[+-]?(?:(?:[0-9]+{mark}?[0-9]*|{mark}[0-9]+)(?:e[+-]?[0-9]+)?|inf|infinity|nan)", re.IGNORECASE
-        )
+        self.decimal = decimal
+        self._float = re.compile(float_pattern(decimal))
 
     def kind(self, cell: str) -> Kind:
         """Name the narrowest kind that holds `cell`.
@@ -55,7 +64,7 @@ class Cells:
             return Kind.INT
         if self._float.fullmatch(text):
             return Kind.FLOAT
-        if text.lower() in ("true", "false"):
+        if _BOOL.fullmatch(text):
             return Kind.BOOL
         if _DATE.fullmatch(text):
             return Kind.DATE

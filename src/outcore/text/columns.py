@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from outcore.text.categories import codes
 from outcore.text.schema import Column
 from outcore.text.texts import Mask, dates, fixed_width
+from outcore.text.truncation import cut_to_fit
 
 #: Types that Polars reads as they are; all others are read as text first.
 _NATIVE: dict[str, pl.DataType] = {
@@ -26,6 +28,8 @@ _NATIVE: dict[str, pl.DataType] = {
 _TRUE, _FALSE = ["true", "t", "yes", "y", "1"], ["false", "f", "no", "n", "0"]
 #: Bytes that turning a date into a number takes for each row.
 DATE_WORK_BYTES = 256
+#: The same for a text and its place in a vocabulary.
+CODE_WORK_BYTES = 48
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,24 @@ class Values:
         return any(_finite(text.replace(self.decimal, ".")) for text in self.na_values)
 
 
+class Converted(NamedTuple):
+    """A column of values.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n,)
+        Of the column's dtype, or one that NumPy casts to it without loss.
+    wrong : ndarray of bool, shape (n,)
+        Cells that are no value of that dtype; what stands in `values` for them means nothing.
+    cut : int
+        How many texts were cut to fit.
+    """
+
+    values: NDArray[Any]
+    wrong: Mask
+    cut: int
+
+
 def _finite(text: str) -> bool:
     try:
         return isfinite(float(text))
@@ -62,6 +84,8 @@ def _finite(text: str) -> bool:
 def native_type(column: Column, decimal: str) -> pl.DataType:
     """Name the type that Polars shall read the column as."""
     kind = f"{column.dtype.kind}{column.dtype.itemsize}"
+    if column.categories is not None:
+        return pl.String()
     if column.dtype.kind == "f" and decimal != ".":
         return pl.String()  # Polars would take a point for a decimal mark too
     return _NATIVE.get(kind, pl.String())
@@ -71,24 +95,33 @@ def work_bytes(column: Column) -> int:
     """Bytes that turning a cell into a value takes, at most, besides the value."""
     if column.dtype.kind == "M":
         return DATE_WORK_BYTES
+    if column.categories is not None:
+        return CODE_WORK_BYTES
     return 24 + 3 * column.dtype.itemsize
 
 
-def convert(series: pl.Series, column: Column, meaning: Values) -> tuple[NDArray[Any], Mask]:
+def convert(series: pl.Series, column: Column, meaning: Values, *, truncate: bool = False) -> Converted:
     """Turn a column into an ndarray.
 
-    Returns
-    -------
-    values : ndarray of shape (n,)
-        Of `column.dtype`, or one that NumPy casts to it without loss.
-    wrong : ndarray of bool, shape (n,)
-        Cells that are no value of that dtype; what stands in `values` for them means nothing.
+    Parameters
+    ----------
+    truncate : bool
+        Whether texts that are wider than the dtype are cut, between two characters, rather than wrong.
     """
     kind = column.dtype.kind
+    if column.categories is not None:
+        return Converted(*codes(series, column, meaning.fill), 0)
     if kind in "SU":
-        return fixed_width(series.fill_null(""), column.dtype)
+        texts, cut = series.fill_null(""), 0
+        if truncate:
+            texts, cut = cut_to_fit(texts, column.dtype)
+        return Converted(*fixed_width(texts, column.dtype), cut)
     if kind == "M":
-        return dates(series, column.dtype)
+        values, wrong = dates(series, column.dtype)
+        if wrong.any():  # for what is missing, there may be blanks around it, or quotes around nothing
+            plain, missing = _plain(series, meaning)
+            values, wrong = dates(pl.select(pl.when(~missing).then(plain)).to_series(), column.dtype)
+        return Converted(values, wrong, 0)
     wrong = np.zeros(len(series), bool)
     if series.dtype == pl.String:
         series, wrong = _truths(series, meaning) if kind == "b" else _numbers(series, column.dtype, meaning)
@@ -97,7 +130,7 @@ def convert(series: pl.Series, column: Column, meaning: Values) -> tuple[NDArray
     elif kind != "f" and series.null_count():
         wrong = wrong | series.is_null().to_numpy()
         series = series.fill_null(strategy="zero") if kind != "b" else series.fill_null(False)
-    return series.to_numpy().astype(column.dtype, copy=False), wrong
+    return Converted(series.to_numpy().astype(column.dtype, copy=False), wrong, 0)
 
 
 def _plain(texts: pl.Series, meaning: Values) -> tuple[pl.Series, pl.Series]:

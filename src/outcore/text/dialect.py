@@ -19,9 +19,22 @@ from outcore.text.cells import Cells, Kind
 DELIMITERS = ("\t", ",", ";", "|", " ")
 #: Written for "one or more blanks or tabs".
 WHITESPACE = "whitespace"
-ENCODINGS = {"utf-8": "utf-8", "utf-8-sig": "utf-8", "ascii": "ascii", "iso8859-1": "latin-1"}
+#: Names that Python gives to encodings, and those that are used here.
+ENCODINGS = {
+    "utf-8": "utf-8",
+    "utf-8-sig": "utf-8",
+    "ascii": "ascii",
+    "iso8859-1": "latin-1",
+    "cp1252": "cp1252",
+    "iso8859-15": "iso8859-15",
+    "utf-16": "utf-16",
+    "utf-16-le": "utf-16-le",
+    "utf-16-be": "utf-16-be",
+}
 #: Records that sniffing looks at.
 SNIFFED = 200
+#: Cells after which it stops, once it has three records; tables may be wide.
+SNIFFED_CELLS = 20_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +49,8 @@ class Dialect:
         The quote character, or "" for none.
     comment : str
         Lines that start with it are skipped; "" for none.
-    encoding : {"utf-8", "ascii", "latin-1"}
+    encoding : str
+        One of the values of `ENCODINGS`; a byte order mark in a file has the last word.
     decimal : str
         The decimal mark.
     skip_rows : int
@@ -91,12 +105,13 @@ def check_options(
         raise OptionError(f'comment={comment!r} cannot start a comment.\nUse for example comment="#".')
     try:
         known = ENCODINGS.get(codecs.lookup(encoding).name)
-    except LookupError:
+    except (LookupError, TypeError, ValueError):
         known = None
     if known is None:
         raise OptionError(
             f"encoding={encoding!r} is not supported.\n"
-            'Use "utf-8", "latin-1" or "ascii", or recode the files: iconv -f NAME -t utf-8.'
+            f"Use one of {', '.join(dict.fromkeys(ENCODINGS.values()))}, or recode the files: "
+            "iconv -f NAME -t utf-8."
         )
     return known
 
@@ -104,7 +119,7 @@ def check_options(
 _EXAMPLE = {"quote": "'\"'", "decimal": '"."'}
 
 
-def split(text: str, dialect: Dialect, limit: int | None = None) -> list[list[str]]:
+def split(text: str, dialect: Dialect, limit: int | None = None, cells: int | None = None) -> list[list[str]]:
     r"""Split text into records and fields; blank lines are passed over.
 
     Parameters
@@ -113,6 +128,8 @@ def split(text: str, dialect: Dialect, limit: int | None = None) -> list[list[st
         Without comments.
     limit : int, optional
         Stop after so many records.
+    cells : int, optional
+        Stop after so many cells, but not before there are three records.
 
     Examples
     --------
@@ -127,8 +144,10 @@ def split(text: str, dialect: Dialect, limit: int | None = None) -> list[list[st
     field = re.compile(rf"(?:{quoted}{plain})({separator}|\r?\n|\r?\Z)")
     records: list[list[str]] = []
     record: list[str] = []
-    position = 0
+    position = n_cells = 0
     while position < len(text) and (limit is None or len(records) < limit):
+        if cells is not None and n_cells >= cells and len(records) >= 3 and not record:
+            break
         found = field.match(text, position)
         if found is None:  # not reached: the plain field matches everything up to a separator or an end
             break
@@ -142,6 +161,7 @@ def split(text: str, dialect: Dialect, limit: int | None = None) -> list[list[st
                 record.append("")
             if record != [""] or inside is not None:
                 records.append(record)
+                n_cells += len(record)
             record = []
     return records
 
@@ -178,7 +198,7 @@ def sniff_delimiter(text: str, dialect: Dialect, cells: Cells) -> str:
             decimal=dialect.decimal,
         )
         sample = squeeze(text.encode(), dialect.quote).decode() if candidate == " " else text
-        records = split(sample, trial, SNIFFED)
+        records = split(sample, trial, SNIFFED, SNIFFED_CELLS)
         lengths = [len(record) for record in records]
         usual = max(set(lengths), key=lengths.count, default=1)
         agreeing = [record for record in records if len(record) == usual]

@@ -1,12 +1,12 @@
-"""Chunks of text to blocks of rows.
+"""Clean text of whole records to rows.
 
-Reads from : text.chunks, by Polars
-Hands to   : text.ingesting, text.widths
+Reads from : text.cleaning, by Polars
+Hands to   : text.reading, text.survey, text.faults
 
 Guarantees
 - Each record becomes one row: fields and records are counted apart from the parser, and compared.
 - Numbers are the float64 (float32, int...) nearest to their text; those that a type cannot hold are errors.
-- Memory is a multiple of the chunk's bytes, see `CHUNK_COST`, whatever the width of the rows.
+- Memory is that of the rows and `TABLE_COST` times the text.
 
 Polars is told every type and infers nothing, so the result does not depend on where chunks end.
 """
@@ -14,7 +14,7 @@ Polars is told every type and infers nothing, so the result does not depend on w
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -23,19 +23,21 @@ from numpy.typing import NDArray
 from polars.selectors import float as floats
 
 from outcore.text import columns as conversion
-from outcore.text.chunks import last_record_end
+from outcore.text.boundaries import count_byte, last_record_end
 from outcore.text.columns import Values
 from outcore.text.dialect import Dialect
-from outcore.text.records import count, count_byte, without_blank
-from outcore.text.schema import Schema
+from outcore.text.records import count, fields_in_each, lines, unsound, without_blank
+from outcore.text.schema import Column, Schema
 
-#: Bytes in use at the peak for each byte of a chunk: the text with its copies while it is cut (4), the table
-#: that Polars makes of a part of it (`TABLE_COST`), and a block of rows with its temporaries (2).
-CHUNK_COST = 12
-TABLE_COST = 6
-ROWS_COST = 2
-#: What Polars takes for a cell, whatever is in it: 16 bytes, and twice that while its buffers grow.
+#: Bytes of Polars' table for each byte of text; larger ones are made in parts.
+TABLE_COST = 4
+#: What Polars takes for a cell of text, whatever is in it: 16 bytes, and twice that while its buffers grow.
 CELL_BYTES = 48
+#: Tables of one type and at least so many columns are read as one column, cell below cell: what Polars does
+#: for each column makes it six times slower at 20 000 columns, and no faster below this number.
+WIDE = 128
+#: Takes the place of a delimiter where there is none; a number that holds it is no number.
+_NOWHERE = "\x01"
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,71 @@ class Plan:
 
 
 class Unreadable(Exception):  # noqa: N818 - a signal to look for the place, not an error for users
-    """Something in this chunk is no value; `text.faults` knows how to find it."""
+    """Something in this text is no value; `text.faults` knows how to find it."""
 
 
-def tables(data: bytes, plan: Plan, chunk_bytes: int) -> Iterator[pl.DataFrame]:
-    """Parse the kept columns of a chunk, in parts whose tables fit beside it.
+@dataclass(frozen=True)
+class Rows:
+    """Rows, and how many of their texts were cut to fit."""
+
+    values: NDArray[Any]
+    cut: int = 0
+
+
+def rows(data: bytes, plan: Plan) -> Rows:
+    """Turn text into rows.
+
+    Raises
+    ------
+    Unreadable
+        A record has the wrong number of fields, a cell is no value of its column's type, or Polars refuses
+        the text.
+    """
+    if _is_wide(plan) and not (plan.dialect.quote and plan.dialect.quote.encode() in data):
+        return _wide_rows(data, plan)
+    data, n_records = checked(data, plan)
+    made = _Making(n_records, plan, TABLE_COST * len(data))
+    if n_records:
+        for part in parts(data, plan.dialect, _typed_row_bytes(plan.schema), TABLE_COST * len(data)):
+            frame = _read_typed(part, plan)
+            if frame is not None:
+                made.add(frame)
+            else:
+                for table in texts(part, plan):
+                    made.add(table)
+            del frame  # before the next one is made
+    return made.finished()
+
+
+def _typed_row_bytes(schema: Schema) -> int:
+    """Bytes that Polars takes for a record whose numbers it reads as numbers."""
+    kinds = [column.dtype for column in schema.columns]
+    return sum(2 * kind.itemsize if kind.kind in "iuf" else CELL_BYTES for kind in kinds)
+
+
+def checked(data: bytes, plan: Plan) -> tuple[bytes, int]:
+    """Check records and fields; return the text without blank lines, and the number of records.
+
+    Raises
+    ------
+    Unreadable
+        A record has too few fields, or a byte cannot be text. Polars finds those with too many.
+    """
+    counts = count(data, plan.dialect)
+    if counts.separators != counts.records * (len(plan.schema.file_names) - 1):
+        raise Unreadable("a record has the wrong number of fields")
+    if reason := unsound(data, plan.dialect):
+        raise Unreadable(reason)
+    return without_blank(data, plan.dialect) if counts.blank else data, counts.records
+
+
+def texts(data: bytes, plan: Plan) -> Iterator[pl.DataFrame]:
+    """Parse the kept columns as text, in parts whose tables fit beside it; missing cells are null.
+
+    Parameters
+    ----------
+    data : bytes
+        Without blank lines.
 
     Yields
     ------
@@ -72,49 +134,71 @@ def tables(data: bytes, plan: Plan, chunk_bytes: int) -> Iterator[pl.DataFrame]:
     Raises
     ------
     Unreadable
-        A record has the wrong number of fields, or Polars refuses the text.
+        Polars refuses the text, or makes more or fewer rows of it than there are records.
     """
-    cells = (count_byte(data, "\n") + 1) * len(plan.schema.columns)
-    parts = -(-cells * CELL_BYTES // (TABLE_COST * chunk_bytes))
-    if parts <= 1:
-        yield _table(data, plan)
-        return
-    size, start = -(-len(data) // parts), 0
-    while start < len(data):
-        end = last_record_end(data[start : start + size], plan.dialect.quote) or len(data) - start
-        yield _table(data[start : start + end], plan)
-        start += end
+    for part in parts(data, plan.dialect, CELL_BYTES * len(plan.schema.columns), TABLE_COST * len(data)):
+        table = read_texts(part, plan)
+        found = count(part, plan.dialect).records
+        if table.height != found:
+            raise Unreadable(f"{found} records became {table.height} rows")
+        yield table
+        del table
 
 
-def blocks(frame: pl.DataFrame, plan: Plan, chunk_bytes: int) -> Iterator[NDArray[Any]]:
-    """Turn a table into blocks of rows.
-
-    Raises
-    ------
-    Unreadable
-        A cell is no value of its column's type.
-    """
-    step = max(1, ROWS_COST * chunk_bytes // _row_cost(plan.schema))
-    for start in range(0, frame.height, step):
-        yield _rows(frame.slice(start, step), plan)
+def parts(data: bytes, dialect: Dialect, row_bytes: int, room_bytes: int) -> Iterator[bytes]:
+    """Cut text so that the rows of each part take at most `room_bytes`, or that it is a single record."""
+    if count_byte(data, 0x0A) * row_bytes > room_bytes:
+        middle = last_record_end(data[: len(data) // 2], dialect) or _first_record_end(data, dialect)
+        if middle < len(data):
+            yield from parts(data[:middle], dialect, row_bytes, room_bytes)
+            yield from parts(data[middle:], dialect, row_bytes, room_bytes)
+            return
+    yield data
 
 
-def _table(data: bytes, plan: Plan) -> pl.DataFrame:
-    """Parse, and check that each record has all its fields and became one row."""
-    dialect, schema = plan.dialect, plan.schema
-    counts = count(data, dialect)
-    if counts.separators != counts.records * (len(schema.file_names) - 1):
-        raise Unreadable("a record has the wrong number of fields")
-    if dialect.encoding == "ascii" and not data.isascii():
-        raise Unreadable("a byte is not ASCII")
-    if counts.blank:
-        data = without_blank(data, dialect)
-    frame = _read_typed(data, plan) if counts.records else None
-    if frame is None:
-        frame = read_texts(data, plan)
-    if frame.height != counts.records:
-        raise Unreadable(f"{counts.records} records became {frame.height} rows")
-    return frame
+def _first_record_end(data: bytes, dialect: Dialect) -> int:
+    found = lines(data, dialect)
+    return int(found.stops[0]) + 1 if len(found.stops) else len(data)
+
+
+class _Making:
+    """An array of rows that is filled table by table, with temporaries of at most `room_bytes`."""
+
+    def __init__(self, n_records: int, plan: Plan, room_bytes: int) -> None:
+        self._plan = plan
+        self._filled = 0
+        self._cut = 0
+        schema = plan.schema
+        self._step = max(1, room_bytes // max(conversion.work_bytes(column) for column in schema.columns))
+        # Zeros rather than whatever was in memory: a dtype may have padding.
+        self._rows = np.zeros((n_records, *schema.row_shape), schema.dtype)
+
+    def add(self, table: pl.DataFrame) -> None:
+        if self._filled + table.height > len(self._rows):
+            raise Unreadable(f"{len(self._rows)} records became more rows")
+        for start in range(0, table.height, self._step):
+            self._add(table.slice(start, self._step))
+
+    def _add(self, table: pl.DataFrame) -> None:
+        schema = self._plan.schema
+        rows = self._rows[self._filled : self._filled + table.height]
+        for i, column in enumerate(schema.columns):
+            texts = table[f"column_{column.place + 1}"]
+            truncate = self._plan.truncate
+            values, wrong, cut = conversion.convert(texts, column, self._plan.meaning, truncate=truncate)
+            self._cut += cut
+            if wrong.any():
+                raise Unreadable(f"{column.name} holds a cell that is not {column.dtype}")
+            if schema.matrix:
+                rows[:, i] = values
+            else:
+                rows[schema.dtype.names[i]] = values  # type: ignore[index]  # structured
+        self._filled += table.height
+
+    def finished(self) -> Rows:
+        if self._filled != len(self._rows):
+            raise Unreadable(f"{len(self._rows)} records became {self._filled} rows")
+        return Rows(self._rows, self._cut)
 
 
 def read_texts(data: bytes, plan: Plan) -> pl.DataFrame:
@@ -147,9 +231,13 @@ def _read_typed(data: bytes, plan: Plan) -> pl.DataFrame | None:
         frame = _read(data, plan, types)
     except pl.exceptions.PolarsError:
         return None  # blanks behind a number are enough
+    return None if _unclear(frame, plan) else frame
+
+
+def _unclear(frame: pl.DataFrame, plan: Plan) -> bool:
     # Infinite: written so, or too large for the type? NaN: written so, or " nan", which is to be filled?
     unclear = floats().is_infinite() if plan.meaning.fill is None else ~floats().is_finite()
-    return None if any(any(row) for row in frame.select(unclear.any()).rows()) else frame
+    return any(any(row) for row in frame.select(unclear.any()).rows())
 
 
 def _read(data: bytes, plan: Plan, types: dict[int, pl.DataType]) -> pl.DataFrame:
@@ -170,22 +258,47 @@ def _read(data: bytes, plan: Plan, types: dict[int, pl.DataType]) -> pl.DataFram
     )
 
 
-def _rows(frame: pl.DataFrame, plan: Plan) -> NDArray[Any]:
+def _is_wide(plan: Plan) -> bool:
     schema = plan.schema
-    # Zeros rather than whatever was in memory: a dtype may have padding.
-    rows = np.zeros((frame.height, *schema.row_shape), schema.dtype)
-    for i, column in enumerate(schema.columns):
-        values, wrong = conversion.convert(frame[f"column_{column.place + 1}"], column, plan.meaning)
-        if wrong.any():
-            raise Unreadable(f"{column.name} holds a cell that is not {column.dtype}")
-        if schema.matrix:
-            rows[:, i] = values
+    return (
+        schema.matrix
+        and len(schema.columns) >= WIDE
+        and [column.place for column in schema.columns] == list(range(len(schema.file_names)))
+        and all(_alike(column, schema.columns[0]) for column in schema.columns)
+    )
+
+
+def _alike(column: Column, other: Column) -> bool:
+    return column.dtype == other.dtype and column.dtype.kind in "biuf" and column.categories is None
+
+
+def _wide_rows(data: bytes, plan: Plan) -> Rows:
+    """Read a table whose columns are all of one type as one column, and fold it."""
+    found = lines(data, plan.dialect)
+    n_columns, n_records = len(plan.schema.columns), len(found.starts)
+    # Each record on its own, not only all together: one that is too short would be filled by the next.
+    if (fields_in_each(data, plan.dialect, found.starts) != n_columns).any():
+        raise Unreadable("a record has the wrong number of fields")
+    if reason := unsound(data, plan.dialect):
+        raise Unreadable(reason)
+    if found.blank:
+        data = without_blank(data, plan.dialect)
+    if data and not data.endswith(b"\n"):
+        data += b"\n"  # or an empty last cell would be lost
+    cells = data.translate(bytes.maketrans(plan.dialect.separator.encode(), b"\n"))
+    one = replace(plan.schema.columns[0], place=0)
+    narrow = replace(
+        plan,
+        dialect=replace(plan.dialect, delimiter=_NOWHERE, quote=""),
+        schema=replace(plan.schema, file_names=("cell",), columns=(one,)),
+    )
+    made = _Making(n_records * n_columns, narrow, TABLE_COST * len(data))
+    if n_records:
+        frame = _read_typed(cells, narrow)
+        if frame is not None:
+            made.add(frame)
         else:
-            rows[schema.dtype.names[i]] = values  # type: ignore[index]  # structured
-    return rows
-
-
-def _row_cost(schema: Schema) -> int:
-    """Bytes that a row takes while it is made: itself, and the temporaries of one column."""
-    row = schema.dtype.itemsize * max(1, len(schema.columns) if schema.matrix else 1)
-    return row + max(conversion.work_bytes(column) for column in schema.columns)
+            for part in parts(cells, narrow.dialect, CELL_BYTES, TABLE_COST * len(data)):
+                made.add(read_texts(part, narrow))
+    flat = made.finished()
+    return Rows(flat.values.reshape(n_records, n_columns), flat.cut)

@@ -28,6 +28,9 @@ class Place:
     line: int
 
 
+BEGINNING = Place(0, 0, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A stretch of a chunk that comes from one file.

@@ -1,6 +1,6 @@
-"""Decide how to read the files: dialect, columns and types, from samples of every file.
+"""Decide how to read the files: dialect, columns and types, from samples of every file or from a schema.
 
-Reads from : text.chunks (samples)
+Reads from : text.samples, text.schema_file
 Hands to   : text.ingesting
 
 The samples are the start of each file and, where it is not compressed, pieces of its middle and its end. What
@@ -9,65 +9,38 @@ is decided here holds for all files and is never changed on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from outcore.errors import IngestError, OptionError
+from outcore.text.boundaries import header_end
+from outcore.text.categories import as_wanted, mark
 from outcore.text.cells import Cells
-from outcore.text.chunks import read_chunks
-from outcore.text.columns import Values
-from outcore.text.dialect import (
-    WHITESPACE,
-    Dialect,
-    check_options,
-    sniff_delimiter,
-    sniff_header,
-    split,
-    squeeze,
-)
+from outcore.text.cleaning import clean
+from outcore.text.contradictions import refuse_contradictions
+from outcore.text.cutting import Files
+from outcore.text.dialect import SNIFFED, SNIFFED_CELLS, Dialect, sniff_delimiter, sniff_header, split
+from outcore.text.evidence import Evidence
+from outcore.text.guessing import guessed_schema
 from outcore.text.parse import Plan
+from outcore.text.samples import LEAST_BYTES, Sampler, sample_bytes
 from outcore.text.schema import (
-    Guess,
+    Column,
     Schema,
     given_schema,
-    guessed_schema,
-    parse_dtype,
+    listed,
+    parse_dtype_and_categories,
     select,
     valid_names,
 )
-from outcore.text.sources import Source
-
-#: Bytes of the start of a file that are looked at; a compressed file has no cheap middle, so more of it.
-HEAD_BYTES, COMPRESSED_HEAD_BYTES = 1 << 17, 1 << 20
-#: Of many files less is looked at: so much of all together, but at least so much of each.
-ALL_BYTES, LEAST_BYTES = 1 << 25, 1 << 12
-#: Records that a sample should have; where they are wide, it may take 16 times the bytes above.
-HEAD_RECORDS = 20
+from outcore.text.schema_file import load
+from outcore.text.wishes import Wishes as Wishes
 
 
-@dataclass(frozen=True)
-class Wishes:
-    """What the user said about the text; None means: find out."""
-
-    dtype: DTypeLike | None
-    delimiter: str | None
-    header: bool | None
-    names: Sequence[str] | None
-    columns: Sequence[str | int] | None
-    skip_rows: int
-    comment: str | None
-    quote: str | None
-    encoding: str
-    decimal: str
-    na_values: Sequence[str]
-    fill: float | None
-
-
-def make_plan(sources: list[Source], wishes: Wishes) -> Plan:
+def make_plan(sources: Files, wishes: Wishes) -> Plan:
     """Decide how to read `sources`.
 
     Raises
@@ -75,151 +48,196 @@ def make_plan(sources: list[Source], wishes: Wishes) -> Plan:
     IngestError
         The files differ in header or number of columns, or there is nothing to go by.
     OptionError, DTypeError
-        A wish that makes no sense, or does not fit the files.
+        A wish that makes no sense, does not fit the files, or contradicts the schema.
     """
-    encoding = check_options(wishes.delimiter, wishes.quote, wishes.comment, wishes.decimal, wishes.encoding)
-    if wishes.skip_rows < 0:
-        raise OptionError(f"skip_rows={wishes.skip_rows} is not a number of lines.\nUse 0 or more.")
-    na_values = (wishes.na_values,) if isinstance(wishes.na_values, str) else tuple(wishes.na_values)
-    meaning = Values(na_values, wishes.fill, wishes.decimal)
-    dtype = None if wishes.dtype is None else parse_dtype(wishes.dtype)
-    dialect = Dialect(
-        wishes.delimiter or ",",
-        wishes.quote or "",
-        wishes.comment or "",
-        encoding,
-        wishes.decimal,
-        wishes.skip_rows,
-    )
-    planning = _Planning(sources, dialect, wishes, Cells(frozenset(na_values), wishes.decimal))
-    dialect, schema = planning.schema(dtype)
-    _check_fill(wishes.fill, schema)
-    return Plan(dialect, schema, meaning)
+    if wishes.schema is not None:
+        plan = load(wishes.schema)
+        refuse_contradictions(wishes, plan)
+        check_headers(sources, plan, "the schema")
+    else:
+        plan = _Planning(sources, wishes).plan()
+    _check_fill(plan)
+    return plan
+
+
+def check_headers(sources: Files, plan: Plan, model: str = "the others") -> None:
+    """Check that files have the header, or the number of columns, of a plan that was made before.
+
+    Raises
+    ------
+    IngestError
+        The first one that has not.
+    """
+    dialect, check = plan.dialect, header_check(plan, model)
+    for i in range(len(sources)):
+        source = sources[i]
+        with source.open(sample=True) as stream:
+            record = _first_record(
+                clean(Sampler(source, stream, dialect, LEAST_BYTES).head(), dialect), dialect
+            )
+        if record:
+            check(source.path, record)
+
+
+def header_check(plan: Plan, model: str = "the others") -> Callable[[str, bytes], None]:
+    """Make a check of files' first records against a plan.
+
+    Parameters
+    ----------
+    model : str
+        What to call the file with the right header in messages.
+
+    Returns
+    -------
+    callable
+        Gets a file's name and its first record as UTF-8; raises IngestError if its header is another one, or,
+        where files have none, if it has more or fewer fields.
+    """
+    dialect, header, width = plan.dialect, plan.schema.header, len(plan.schema.file_names)
+
+    def check(path: str, record: bytes) -> None:
+        text = clean(record, dialect).decode(errors="replace")
+        cells = next(iter(split(text, dialect, 1)), [])
+        if dialect.header and header and tuple(cells) != header:
+            raise IngestError(
+                f"{path} has another header than {model}:{_difference(header, cells)}\n"
+                "Ingest files of one kind at a time; if only the names differ, use header=False, skip_rows=1."
+            )
+        if len(cells) != width:
+            raise IngestError(
+                f"{path} has {len(cells)} column{'s' * (len(cells) != 1)}; {model} "
+                f"{'have' if model == 'the others' else 'has'} {width}.\n"
+                "Ingest files of one kind at a time."
+            )
+
+    return check
+
+
+def _difference(header: Sequence[str], cells: Sequence[str]) -> str:
+    text = f"\n  {listed(header)}\n  {listed(cells)}"
+    if len(header) != len(cells):
+        return f" {len(header)} names, here {len(cells)}:{text}"
+    at = next(i for i, (one, other) in enumerate(zip(header, cells, strict=True)) if one != other)
+    return f" column {at + 1} is {header[at]!r}, here {cells[at]!r}:{text}" if len(header) > 20 else text
+
+
+def _first_record(text: bytes, dialect: Dialect) -> bytes:
+    """Return the blank lines at the start of clean text, and its first record; empty if there is none."""
+    return text[: header_end(text, dialect, ended=True)]
 
 
 class _Planning:
     """Looks at the files, one after the other; keeps nothing of them but what their cells have in common."""
 
-    def __init__(self, sources: list[Source], dialect: Dialect, wishes: Wishes, cells: Cells) -> None:
+    def __init__(self, sources: Files, wishes: Wishes) -> None:
         self._sources = sources
-        self._dialect = dialect
         self._wishes = wishes
-        self._cells = cells
-        self._nbytes = min(HEAD_BYTES, max(LEAST_BYTES, ALL_BYTES // max(len(sources), 1)))
+        self._dialect = wishes.dialect()
+        self._meaning = wishes.meaning()
+        self._cells = Cells(frozenset(self._meaning.na_values), wishes.decimal)
+        parsed = (None, ()) if wishes.dtype is None else parse_dtype_and_categories(wishes.dtype)
+        self._dtype: np.dtype[Any] | None = parsed[0]
+        self._given = as_wanted(wishes.categories, wishes.given_names() or ())
+        self._fields = parsed[1]
 
-    def schema(self, dtype: np.dtype[Any] | None) -> tuple[Dialect, Schema]:
+    def plan(self) -> Plan:
         """Complete the dialect and choose the columns."""
-        model, first = self._begin()
-        file_names = _names(first, self._wishes.names, dtype, header=self._dialect.header)
-        places = select(self._wishes.columns, file_names, first if self._dialect.header else ())
-        guesses = {place: Guess(self._cells) for place in places} if dtype is None else {}
-        for source in self._sources:
-            records = self._head(source)
-            if records and model is not None:
-                _compare(source, records[0], model, first, self._dialect)
-                _learn(guesses, records[1:] if self._dialect.header else records, len(first))
-                for text in self._pieces(source) if guesses else ():
-                    _learn(guesses, self._split(text), len(first))
-        if dtype is None:
-            filled = self._wishes.fill is not None
-            return self._dialect, guessed_schema(guesses, file_names, places, fill=filled)
-        named = self._dialect.header or self._wishes.names is not None
-        return self._dialect, given_schema(dtype, file_names, places, named=named)
-
-    def _begin(self) -> tuple[Source | None, list[str]]:
-        """Find the first file with records, and what it says about the dialect; return its first record."""
-        for source in self._sources:
-            text = self._text(source)
-            if not text.strip():
-                continue
-            if self._wishes.delimiter is None:
-                found = sniff_delimiter(text, self._dialect, self._cells)
-                self._dialect = replace(self._dialect, delimiter=found)
-            records, header = self._split(text), self._wishes.header
-            if header is None:
-                header = sniff_header(records, self._cells)
-            self._dialect = replace(self._dialect, header=header)
-            return source, records[0]
-        return None, []
-
-    def _head(self, source: Source) -> list[list[str]]:
-        return self._split(self._text(source))
-
-    def _text(self, source: Source) -> str:
-        """Whole records from the start of a file, its header among them."""
-        nbytes = self._nbytes * (COMPRESSED_HEAD_BYTES // HEAD_BYTES if source.compression else 1)
-        # Not squeezed yet, even where that was asked for: `_split` does it.
-        plain = (
-            replace(self._dialect, delimiter=",") if self._dialect.delimiter == WHITESPACE else self._dialect
-        )
-        data = b""
-        for chunk in read_chunks(source, plain, nbytes, header=True):
-            if b"\0" in chunk.data:
-                raise IngestError(
-                    f"{source.path} holds zero bytes: it is not {plain.encoding} text.\n"
-                    "Ingest reads delimited text; an array file is opened with oc.open."
-                )
-            data += chunk.data
-            if len(data) >= 16 * nbytes or data.strip().count(b"\n") >= HEAD_RECORDS:
-                break
-        return data.decode("utf-8", errors="replace")
-
-    def _split(self, text: str) -> list[list[str]]:
-        if self._dialect.delimiter == WHITESPACE:
-            text = squeeze(text.encode(), self._dialect.quote).decode()
-        return split(text, self._dialect)
-
-    def _pieces(self, source: Source) -> Iterator[str]:
-        """Whole lines from the middle and the end of an uncompressed file, behind what its head shows."""
-        if source.compression:
-            return
-        encoding, comment = self._dialect.encoding, self._dialect.comment.encode()
-        nbytes = self._nbytes // 2
-        with source.open() as stream:
-            for start in (source.nbytes // 2, source.nbytes - nbytes):
-                if start < self._nbytes:
+        first: list[str] | None = None
+        evidence: Evidence | None = None
+        check: Callable[[str, bytes], None] | None = None
+        nbytes = sample_bytes(len(self._sources))
+        seen = b""
+        for i in range(len(self._sources)):
+            source = self._sources[i]
+            with source.open(sample=True) as stream:
+                sampler = Sampler(source, stream, self._dialect, nbytes)
+                raw = sampler.head()
+                if first is None:
+                    if not clean(raw, self._dialect).strip():
+                        continue
+                    first = self._begin(raw)
+                    names, places = self._choose(first)
+                    evidence = self._evidence(names, places, first)
+                    check = header_check(self._bare_plan(names, first), source.path)
+                text = clean(raw, self._dialect)
+                record = _first_record(text, self._dialect)
+                if not record:
                     continue
-                stream.seek(start)
-                # The first line began before the piece, and the last one may end behind it.
-                whole = stream.read(nbytes).split(b"\n")[1:]
-                whole = whole if start + nbytes >= source.nbytes else whole[:-1]
-                kept = [line for line in whole if not (comment and line.startswith(comment))]
-                yield b"\n".join(kept).decode(encoding, errors="replace")
+                if record != seen and check is not None:
+                    check(source.path, record)
+                seen = record if self._dialect.header else b""
+                if evidence is not None:
+                    evidence.add(text[len(record) :] if self._dialect.header else text)
+                    for piece in sampler.pieces():
+                        evidence.add_part(piece)
+        if first is None:
+            first = []
+            names, places = self._choose(first)
+            evidence = self._evidence(names, places, first)
+        return Plan(self._dialect, self._schema(first, names, places, evidence), self._meaning)
 
+    def _begin(self, raw: bytes) -> list[str]:
+        """Complete the dialect from the first file with records; return its first record."""
+        if self._wishes.delimiter is None:
+            text = clean(raw, self._dialect).decode(errors="replace")
+            found = sniff_delimiter(text, self._dialect, self._cells)
+            self._dialect = replace(self._dialect, delimiter=found)
+        text = clean(raw, self._dialect).decode(errors="replace")
+        records = split(text, self._dialect, SNIFFED, SNIFFED_CELLS)
+        if self._wishes.header is None:
+            self._dialect = replace(self._dialect, header=sniff_header(records, self._cells))
+        return records[0]
 
-def _learn(guesses: dict[int, Guess], records: list[list[str]], width: int) -> None:
-    """Take in records; those of another width say nothing: they may be parts of one with quoted lines."""
-    for record in records:
-        if len(record) == width:
-            for place, guess in guesses.items():
-                guess.add(record[place])
+    def _choose(self, first: list[str]) -> tuple[tuple[str, ...], list[int]]:
+        """Name all columns of the files, and choose the places of those that are kept."""
+        header = self._dialect.header
+        names = _names(first, self._wishes.given_names(), self._dtype, header=header)
+        return names, select(self._wishes.columns, names, first if header else ())
 
+    def _evidence(self, names: tuple[str, ...], places: list[int], first: list[str]) -> Evidence | None:
+        """Begin to collect what samples show, unless all types are given."""
+        if self._dtype is not None:
+            return None
+        guessed = places
+        if self._given:
+            marked = self._marked(guessed_schema({}, names, places, fill=False), self._given, first)
+            guessed = [column.place for column in marked if column.categories is None]
+        return Evidence(guessed, len(names), self._dialect, self._cells)
 
-def _compare(source: Source, record: list[str], model: Source, first: list[str], dialect: Dialect) -> None:
-    """Check that a file has the columns of the first one."""
-    if dialect.header and record != first:
-        raise IngestError(
-            f"{source.path} has another header than {model.path}:\n"
-            f"  {', '.join(first)}\n  {', '.join(record)}\n"
-            "Ingest files of one kind at a time; if only the names differ, use header=False, skip_rows=1."
-        )
-    if len(record) != len(first):
-        raise IngestError(
-            f"{source.path} has {len(record)} columns; {model.path} has {len(first)}.\n"
-            "Ingest files of one kind at a time."
-        )
+    def _bare_plan(self, names: tuple[str, ...], first: list[str]) -> Plan:
+        header = tuple(first) if self._dialect.header else ()
+        return Plan(self._dialect, Schema(names, (), matrix=False, header=header), self._meaning)
+
+    def _schema(
+        self, first: list[str], names: tuple[str, ...], places: list[int], evidence: Evidence | None
+    ) -> Schema:
+        if self._dtype is not None:
+            named = self._dialect.header or self._wishes.names is not None
+            schema = given_schema(self._dtype, names, places, named=named)
+        else:
+            guesses = evidence.guesses() if evidence is not None else {}
+            schema = guessed_schema(guesses, names, places, fill=self._wishes.fill is not None)
+        columns = self._marked(schema, {**dict.fromkeys(self._fields), **self._given}, first)
+        return replace(schema.with_columns(columns), header=tuple(first) if self._dialect.header else ())
+
+    def _marked(
+        self, schema: Schema, wanted: dict[str | int, tuple[str, ...] | None], first: list[str]
+    ) -> tuple[Column, ...]:
+        raw_names = first if self._dialect.header else []
+        missing, fill = self._meaning.na_values, self._meaning.fill
+        columns, matrix = schema.columns, schema.matrix
+        return mark(columns, wanted, schema.file_names, raw_names, missing=missing, fill=fill, matrix=matrix)
 
 
 def _names(
-    raw_names: list[str], given: Sequence[str] | None, dtype: np.dtype[Any] | None, *, header: bool
+    raw_names: list[str], names: list[str] | None, dtype: np.dtype[Any] | None, *, header: bool
 ) -> tuple[str, ...]:
     """Name all columns of the files; `raw_names` is their first record, empty if they have none."""
-    if given is not None:
-        names = given.split(",") if isinstance(given, str) else list(given)
+    if names is not None:
         if raw_names and len(names) != len(raw_names):
             raise OptionError(
-                f"names has {len(names)} entries; the files have {len(raw_names)} columns: {raw_names}.\n"
-                "Give one name for each column of the files; choose with columns=."
+                f"names has {len(names)} entries; the files have {len(raw_names)} columns: "
+                f"{listed(raw_names)}.\nGive one name for each column of the files; choose with columns=."
             )
         return valid_names(names)
     if raw_names:
@@ -232,16 +250,17 @@ def _names(
     )
 
 
-def _check_fill(fill: float | None, schema: Schema) -> None:
-    for column in schema.columns:
-        if fill is not None and column.dtype.kind in "biuf" and not _holds(column.dtype, fill):
+def _check_fill(plan: Plan) -> None:
+    fill = plan.meaning.fill
+    for column in plan.schema.columns if fill is not None else ():
+        if column.dtype.kind in "biuf" and not _holds(column.dtype, fill):
             raise OptionError(
                 f"fill={fill!r} is no value of {column.name}, which is {column.dtype}.\n"
                 "Use a number that every column can hold."
             )
 
 
-def _holds(dtype: np.dtype[Any], fill: float) -> bool:
+def _holds(dtype: np.dtype[Any], fill: object) -> bool:
     if not isinstance(fill, (int, float, np.number, np.bool)):
         return False
     if dtype.kind == "f":

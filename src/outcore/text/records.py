@@ -91,31 +91,79 @@ def without_blank(data: bytes, dialect: Dialect) -> bytes:
     return b"\n".join(data[begin:stop] for begin, stop in zip(begins, stops, strict=True))
 
 
+def separators(data: bytes, dialect: Dialect) -> Positions:
+    """Find the separators outside quotes."""
+    found = np.frombuffer(data, np.uint8) == ord(dialect.separator)
+    if _quoted(data, dialect):
+        found &= _outside(data, dialect)
+    return np.flatnonzero(found)
+
+
 def fields_in_each(data: bytes, dialect: Dialect, starts: Positions) -> Positions:
     """Count the fields of each record."""
-    separators = np.frombuffer(data, np.uint8) == ord(dialect.separator)
-    if _quoted(data, dialect):
-        separators &= _outside(data, dialect)
-    at = np.flatnonzero(separators)
+    at = separators(data, dialect)
     return np.diff(np.searchsorted(at, starts), append=len(at)) + 1
 
 
-def stray_quote(data: bytes, dialect: Dialect) -> int:
-    """Return the position of the first quote that stands inside a field without quotes, or -1."""
-    if not dialect.quote:
-        return -1
-    mark = ord(dialect.quote)
+def stray_quotes(data: bytes, dialect: Dialect) -> Positions:
+    r"""Find the quotes that are neither around a field, nor doubled inside such a field, nor plain text.
+
+    Quotes are plain text in a field that does not begin with one, as long as nothing that cuts records or
+    fields stands between the first and the second of a pair: then it does not matter who counts quotes.
+
+    Examples
+    --------
+    >>> stray_quotes(b'5" x 3",1\n5" x,2\n3" x,4\n"a"b,5\n', Dialect(",")).tolist()
+    [11, 26]
+    """
+    none = np.zeros(0, np.int64)
+    if not _quoted(data, dialect):
+        return none
     array = np.frombuffer(data, np.uint8)
-    at = np.flatnonzero(array == mark)
-    edges = [0x0A, ord(dialect.separator), mark]
+    at = np.flatnonzero(array == ord(dialect.quote))
+    unpaired, at = at[len(at) // 2 * 2 :], at[: len(at) // 2 * 2]
+    if not len(at):
+        return unpaired
     opening, closing = at[::2], at[1::2]
-    # Before the first byte and behind the last one there is an edge as well.
-    right = (opening == 0) | np.isin(array[np.maximum(opening - 1, 0)], edges)
-    wrong = opening[~right]
-    after = np.minimum(closing + 1, len(array) - 1)
-    right = (closing == len(array) - 1) | np.isin(array[after], [*edges, 0x0D])
-    wrong = np.concatenate([wrong, closing[~right]])
-    return int(wrong.min()) if len(wrong) else -1
+    apart = opening[1:] != closing[:-1] + 1  # otherwise the two are one quote inside the field
+    firsts, lasts = np.append(True, apart), np.append(apart, True)
+    starts, ends = opening[firsts], closing[lasts]
+    cuts = np.zeros(256, bool)
+    cuts[[0x0A, ord(dialect.separator)]] = True
+    begins = (starts == 0) | cuts[array[np.maximum(starts - 1, 0)]]
+    end, after = len(array) - 1, array[np.minimum(ends + 1, len(array) - 1)]
+    newline = (ends + 1 == end) | (array[np.minimum(ends + 2, end)] == 0x0A)
+    stops = (ends == end) | cuts[after] | ((after == 0x0D) & newline)
+    wrong = ends[begins & ~stops]
+    if not begins.all():
+        edges = np.flatnonzero(cuts[array])
+        crossed = np.searchsorted(edges, closing) > np.searchsorted(edges, opening)
+        wrong = np.concatenate(
+            [wrong, starts[~begins & np.logical_or.reduceat(crossed, np.flatnonzero(firsts))]]
+        )
+    return np.sort(np.concatenate([wrong, unpaired]))
+
+
+def unsound(data: bytes, dialect: Dialect) -> str:
+    r"""Say why clean text cannot be read, whatever its columns are; "" if it may be.
+
+    These are the faults that a parser may pass over, depending on which columns are kept.
+
+    Examples
+    --------
+    >>> unsound(b"1,\xff\n", Dialect(",")), unsound(b"1,2\n", Dialect(","))
+    ('a byte is not utf-8', '')
+    """
+    if b"\0" in data:
+        return "a byte is zero"
+    if not data.isascii():
+        if dialect.encoding == "ascii":
+            return "a byte is not ascii"
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return f"a byte is not {dialect.encoding}"
+    return "a quote stands in the middle of a field" if len(stray_quotes(data, dialect)) else ""
 
 
 def _quoted(data: bytes, dialect: Dialect) -> bool:

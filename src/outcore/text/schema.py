@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,42 @@ from numpy.typing import DTypeLike
 
 from outcore.dtypes import as_dtype
 from outcore.errors import DTypeError, OptionError
-from outcore.text.cells import Cells, Kind, fraction_digits
 
-#: Whole numbers beyond this are not all float64.
-EXACT_FLOAT = 2**53
+#: Written in a dtype for a column of categories.
+CATEGORY = "category"
+#: Names of columns that a message shows.
+LISTED = 40
 #: Kinds of dtype that text can become.
 READABLE = "biufSUM"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column that is kept: its place in the file (from 0), its name, and the dtype of its values."""
+    """One column that is kept.
+
+    Attributes
+    ----------
+    place : int
+        Its place in the file, from 0.
+    name : str
+    dtype : numpy.dtype
+        Of its values; S for categories whose number, and so the type of their codes, is still to be found.
+    categories : tuple of str or None
+        The vocabulary of a column of categories, whose values are places in it; None for any other column.
+    sought : bool
+        Whether that vocabulary is still to be found.
+    """
 
     place: int
     name: str
     dtype: np.dtype[Any]
+    categories: tuple[str, ...] | None = None
+    sought: bool = False
 
     @property
     def unmeasured(self) -> bool:
-        """Whether it is text whose width is still to be found."""
-        return self.dtype.kind in "SU" and self.dtype.itemsize == 0
+        """Whether the width of its texts, or their vocabulary, is still to be found."""
+        return self.sought or (self.dtype.kind in "SU" and self.dtype.itemsize == 0)
 
 
 @dataclass(frozen=True)
@@ -53,14 +70,17 @@ class Schema:
         Whether rows are those of a matrix of one plain dtype, rather than structured.
     record : numpy.dtype or None
         The structured dtype that the user gave, which may have padding.
+    header : tuple of str
+        The cells of the files' header as they are written; empty if there is none.
     """
 
     file_names: tuple[str, ...]
     columns: tuple[Column, ...]
     matrix: bool
     record: np.dtype[Any] | None = None
+    header: tuple[str, ...] = ()
 
-    @property
+    @cached_property  # 20 000 fields take a while
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the result."""
         if self.matrix:
@@ -74,12 +94,10 @@ class Schema:
         """The shape of one row of the result."""
         return (len(self.columns),) if self.matrix else ()
 
-    def with_dtypes(self, dtypes: dict[int, np.dtype[Any]]) -> Schema:
-        """Give some columns, by their position in the result, another dtype."""
-        if not dtypes:
-            return self
-        columns = tuple(replace(c, dtype=dtypes.get(i, c.dtype)) for i, c in enumerate(self.columns))
-        return replace(self, columns=columns, record=None)
+    def with_columns(self, columns: Sequence[Column]) -> Schema:
+        """Give the columns other types or vocabularies."""
+        same = all(old.dtype == new.dtype for old, new in zip(self.columns, columns, strict=True))
+        return replace(self, columns=tuple(columns), record=self.record if same else None)
 
 
 def parse_dtype(dtype: DTypeLike | str) -> np.dtype[Any]:
@@ -95,10 +113,41 @@ def parse_dtype(dtype: DTypeLike | str) -> np.dtype[Any]:
     >>> parse_dtype("chr:S10 pos:i4")
     dtype([('chr', 'S10'), ('pos', '<i4')])
     """
+    return parse_dtype_and_categories(dtype)[0]
+
+
+def parse_dtype_and_categories(dtype: DTypeLike | str) -> tuple[np.dtype[Any], tuple[str, ...]]:
+    """Do the same, and name the fields that are categories, as in ``"carrier:category delay:f4"``.
+
+    Returns
+    -------
+    dtype : numpy.dtype
+        Text without a width in place of categories, as the type of their codes follows from their number.
+    categories : tuple of str
+
+    Examples
+    --------
+    >>> parse_dtype_and_categories("carrier:category delay:f4")
+    (dtype([('carrier', 'S'), ('delay', '<f4')]), ('carrier',))
+    """
+    categories: list[str] = []
+    if isinstance(dtype, str) and CATEGORY in dtype:
+        if dtype.strip() == CATEGORY:
+            raise DTypeError(
+                f"dtype={dtype!r} does not say which columns are categories.\n"
+                'Name them: dtype="carrier:category delay:f4", or categories=["carrier"].'
+            )
+        parts = re.split(r"([\s,]+)", dtype.strip())
+        for i, part in enumerate(parts):
+            if part.endswith(f":{CATEGORY}"):
+                name = part.removesuffix(f":{CATEGORY}")
+                categories.append(name)
+                parts[i] = f"{name}:S"
+        dtype = "".join(parts)
     parsed = as_dtype(dtype)
     for field in [parsed] if parsed.fields is None else [entry[0] for entry in parsed.fields.values()]:
         _check_readable(field, parsed)
-    return parsed
+    return parsed, tuple(categories)
 
 
 def _check_readable(field: np.dtype[Any], whole: np.dtype[Any]) -> None:
@@ -121,13 +170,14 @@ def valid_names(names: Iterable[str]) -> tuple[str, ...]:
     >>> valid_names(["id", " wind speed", "", "id"])
     ('id', 'wind_speed', 'f2', 'id_2')
     """
-    found: list[str] = []
+    found: dict[str, int] = {}  # each with the number that its next namesake tries first
     for place, name in enumerate(names):
         base = re.sub(r"[\s:,]+", "_", name.strip().replace("\0", "")) or f"f{place}"
-        unique, n = base, 2
+        unique, n = base, found.get(base, 2)
         while unique in found:
             unique, n = f"{base}_{n}", n + 1
-        found.append(unique)
+        found[base] = n
+        found.setdefault(unique, 2)
     return tuple(found)
 
 
@@ -143,26 +193,56 @@ def select(
     """
     if columns is None:
         return list(range(len(file_names)))
-    if isinstance(columns, (str, int)):
+    if isinstance(columns, (str, int, np.integer)):
         columns = [columns]
-    places = []
-    for column in columns:
-        if isinstance(column, str) and column in file_names:
-            places.append(file_names.index(column))
-        elif isinstance(column, str) and column in raw_names:
-            places.append(list(raw_names).index(column))
-        elif isinstance(column, (int, np.integer)) and -len(file_names) <= column < len(file_names):
-            places.append(int(column) % len(file_names))
-        else:
-            raise OptionError(
-                f"columns holds {column!r}; the files have {len(file_names)} columns.\n"
-                f"They are: {', '.join(file_names)}."
-            )
+    known = {
+        name: place for names in (raw_names, file_names) for place, name in reversed(list(enumerate(names)))
+    }
+    places = [place_of(column, known, file_names, option="columns") for column in columns]
     if not places:
-        raise OptionError(
-            f"columns is empty: nothing would be read.\nThe columns are: {', '.join(file_names)}."
-        )
+        raise OptionError(f"columns is empty: nothing would be read.\nThe columns are: {listed(file_names)}.")
     return places
+
+
+def places_by_name(file_names: Sequence[str], raw_names: Sequence[str]) -> dict[str, int]:
+    """Say where each name stands; of names that come twice, the first place."""
+    by_name: dict[str, int] = {}
+    for names in (file_names, raw_names):
+        for place, name in enumerate(names):
+            by_name.setdefault(name, place)
+    return by_name
+
+
+def place_of(column: object, known: dict[str, int], file_names: Sequence[str], *, option: str) -> int:
+    """Turn a name or position into a place in the file.
+
+    Raises
+    ------
+    OptionError
+        No such column; `option` is where the user named it.
+    """
+    if isinstance(column, str) and column in known:
+        return known[column]
+    whole = int(column) if isinstance(column, (int, np.integer)) and not isinstance(column, bool) else None
+    if whole is not None and -len(file_names) <= whole < len(file_names):
+        return whole % len(file_names)
+    raise OptionError(
+        f"{option} holds {column!r}; the files have {len(file_names)} columns.\n"
+        f"They are: {listed(file_names)}."
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Write names one after the other, but not thousands of them.
+
+    Examples
+    --------
+    >>> listed(["a", "b"])
+    'a, b'
+    """
+    if len(names) <= LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[: LISTED - 1])} ... {names[-1]} (positions 0 to {len(names) - 1})"
 
 
 def given_schema(
@@ -189,93 +269,14 @@ def given_schema(
     kept = [file_names[place] for place in places]
     wanted = list(dtype.names)
     if named and set(wanted) <= set(kept):
-        order = [places[kept.index(name)] for name in wanted]  # the header says which is which
+        by_name = dict(zip(kept, places, strict=True))
+        order = [by_name[name] for name in wanted]  # the header says which is which
     elif len(wanted) == len(kept) and not (named and set(wanted) & set(kept)):
         order = places
     else:
         raise DTypeError(
-            f"dtype has the {len(wanted)} fields {', '.join(wanted)}; the files have the {len(kept)} columns "
-            f"{', '.join(kept)}.\nName one field for each column, or choose with columns=[...]."
+            f"dtype has the {len(wanted)} fields {listed(wanted)}; the files have the {len(kept)} columns "
+            f"{listed(kept)}.\nName one field for each column, or choose with columns=[...]."
         )
     columns = tuple(Column(place, name, dtype[name]) for place, name in zip(order, wanted, strict=True))
     return Schema(file_names, columns, matrix=False, record=dtype)
-
-
-class Guess:
-    """What the cells of one column seen so far have in common."""
-
-    def __init__(self, cells: Cells) -> None:
-        self._cells = cells
-        self.kinds: set[Kind] = set()
-        self.low = self.high = 0
-        self.digits = 0
-
-    def add(self, cell: str) -> None:
-        """Take in one cell."""
-        kind = self._cells.kind(cell)
-        self.kinds.add(kind)
-        if kind is Kind.INT:
-            value = int(cell)
-            self.low, self.high = min(self.low, value), max(self.high, value)
-        elif kind is Kind.DATETIME:
-            self.digits = max(self.digits, fraction_digits(cell))
-
-    def dtype(self, *, fill: bool) -> np.dtype[Any]:
-        """Name the narrowest dtype that loses nothing; text without a width where there is none.
-
-        Parameters
-        ----------
-        fill : bool
-            Whether missing whole numbers and truth values are filled, so that they need no NaN.
-        """
-        kinds = self.kinds - {Kind.MISSING}
-        gaps = Kind.MISSING in self.kinds and not fill
-        if not kinds:
-            return np.dtype("f8")
-        if kinds == {Kind.INT} and not gaps:
-            return self._integer()
-        if kinds <= {Kind.INT, Kind.FLOAT}:
-            return np.dtype("f8") if self.exact_as_float else np.dtype("S")
-        if kinds == {Kind.BOOL} and not gaps:
-            return np.dtype("?")
-        if kinds == {Kind.DATE}:
-            return np.dtype("M8[D]")
-        if kinds <= {Kind.DATE, Kind.DATETIME}:
-            return np.dtype(f"M8[{('s', 'ms', 'us', 'ns')[-(-self.digits // 3)]}]")
-        return np.dtype("S")
-
-    @property
-    def exact_as_float(self) -> bool:
-        """Whether float64 holds every whole number that was seen."""
-        return max(-self.low, self.high) <= EXACT_FLOAT
-
-    def _integer(self) -> np.dtype[Any]:
-        if self.low >= -(2**63) and self.high < 2**63:
-            return np.dtype("i8")
-        return np.dtype("u8") if self.low >= 0 and self.high < 2**64 else np.dtype("S")
-
-
-def guessed_schema(
-    guesses: dict[int, Guess], file_names: tuple[str, ...], places: list[int], *, fill: bool
-) -> Schema:
-    """Choose dtypes from what was seen, and a matrix where one dtype holds all columns."""
-    dtypes = [guesses[place].dtype(fill=fill) for place in places]
-    common = _common(dtypes, [guesses[place] for place in places])
-    if common is not None:
-        dtypes = [common] * len(dtypes)
-    columns = tuple(Column(p, file_names[p], dtype) for p, dtype in zip(places, dtypes, strict=True))
-    return Schema(file_names, _distinct(columns) if common is None else columns, matrix=common is not None)
-
-
-def _common(dtypes: list[np.dtype[Any]], guesses: list[Guess]) -> np.dtype[Any] | None:
-    kinds = {dtype.kind for dtype in dtypes}
-    if len(set(dtypes)) == 1 and kinds <= set("biuf"):
-        return dtypes[0]
-    if kinds <= set("iuf") and "f" in kinds and all(guess.exact_as_float for guess in guesses):
-        return np.dtype("f8")
-    return None
-
-
-def _distinct(columns: tuple[Column, ...]) -> tuple[Column, ...]:
-    names = valid_names(column.name for column in columns)  # a column may have been chosen twice
-    return tuple(replace(column, name=name) for column, name in zip(columns, names, strict=True))

@@ -1,174 +1,193 @@
-"""The files to read: paths, patterns and folders, in an order that does not surprise.
+"""What the user names, turned into what is read: paths, patterns, folders, archives, pipes, open files.
 
 Reads from : the file system
-Hands to   : text.plan, text.chunks
+Hands to   : text.cutting, text.plan
 
 Guarantees
-- The files of a pattern or folder come in natural order: part2 before part10.
-- Compressed files (gzip, bzip2, xz) are known by their first bytes, not by their name.
+- The files of a pattern, folder or archive come in natural order: part2 before part10. A list stays as given.
+- Nothing is opened before its turn but zip archives, whose members must be listed.
+- Memory is about 100 bytes a file, so a million small files are no trouble.
 """
 
 from __future__ import annotations
 
-import bz2
 import glob
-import gzip
 import io
-import lzma
 import os
-import re
-import zlib
+import stat
+import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import BinaryIO, Self, cast
+from typing import Any, Protocol
 
-from outcore.errors import IngestError, NotFoundError, OptionError
+from outcore.errors import NotFoundError, OptionError
+from outcore.text import names
+from outcore.text.archives import SEPARATOR
+from outcore.text.names import natural
+from outcore.text.origins import Once
+from outcore.text.source_sequence import Source, Sources, gone
 
-Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+__all__ = ["Source", "Sources", "SourcesLike", "find", "natural"]
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
-_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError)
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file: its path, its bytes on disk, and how it is compressed ("" if it is not)."""
-
-    path: str
-    nbytes: int
-    compression: str
-
-    def open(self) -> Stream:
-        """Open the file at its first decompressed byte."""
-        return Stream(self)
+#: The name of standard input, as on a command line.
+STDIN = "-"
 
 
-class Stream:
-    """The decompressed bytes of one file, read in order."""
+class BinaryFile(Protocol):
+    """An open file: what it reads is bytes."""
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._raw = open(source.path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-        self._stream: BinaryIO = cast(BinaryIO, _decompress(self._raw, source.compression))
-
-    def read(self, nbytes: int) -> bytes:
-        """Read `nbytes`, fewer only at the end of the file.
-
-        Raises
-        ------
-        IngestError
-            The compressed data is damaged.
-        """
-        pieces, wanted = [], nbytes
-        try:
-            while wanted > 0 and (piece := self._stream.read(wanted)):
-                pieces.append(piece)
-                wanted -= len(piece)
-        except _DAMAGE as error:
-            raise self._damaged(error) from error
-        except OSError as error:
-            # bz2 says "Invalid data stream" as an OSError without a number; the others are the system's.
-            raise (self._damaged(error) if error.errno is None else error) from error
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def _damaged(self, error: Exception) -> IngestError:
-        return IngestError(
-            f"{self._source.path}: the {self._source.compression} data is damaged or cut short ({error}).\n"
-            "Fetch the file again; nothing was written."
-        )
-
-    def seek(self, position: int) -> None:
-        """Go to a byte of an uncompressed file."""
-        self._stream.seek(position)
-
-    def position(self) -> int:
-        """Bytes of the file on disk that were read so far."""
-        return self._raw.tell()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._stream.close()
-        self._raw.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def read(self, nbytes: int, /) -> bytes:
+        """Read up to `nbytes`; none at the end."""
 
 
-def _decompress(raw: io.FileIO, compression: str) -> io.IOBase:
-    if compression == "gzip":
-        return gzip.GzipFile(fileobj=raw, mode="rb")
-    if compression == "bzip2":
-        return bz2.BZ2File(raw)
-    if compression == "xz":
-        return lzma.LZMAFile(raw)
-    return raw
+SourceLike = str | os.PathLike[str] | BinaryFile
+SourcesLike = SourceLike | Iterable[SourceLike]
 
 
-def find(sources: Sources) -> list[Source]:
-    """Turn what the user gave into a list of files.
+def find(sources: SourcesLike) -> Sources:
+    """Turn what the user gave into the files to read.
 
     Parameters
     ----------
-    sources : str, path, or iterable of them
-        A file, a pattern (``*``, ``?``, ``[...]``, ``**``) or a folder, whose files are taken but for hidden
-        ones. The members of a list stay in the order given.
+    sources : str, path, open binary file, or iterable of them
+        A file; a pattern (``*``, ``?``, ``[...]``, ``**``); a folder, whose files are taken but for hidden
+        ones; a zip archive, or some of its members, ``"logs.zip::2024/*.csv"``; ``"-"`` for standard
+        input; a pipe.
+        The members of a list stay in the order given.
 
     Raises
     ------
     NotFoundError
-        A name or pattern stands for no file.
+        A name or pattern stands for no file; a link leads to none.
     OptionError
-        `sources` is empty, or not text.
+        `sources` is empty, or not text; an open file gives text instead of bytes.
+    IngestError
+        A member of an archive that cannot be read.
+
+    Notes
+    -----
+    Memory: the names, and 24 bytes a file (72 for members of archives); while the files of one pattern are
+    sorted, about three times the length of their names.
     """
-    given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-    if not given:
+    found = Sources()
+    for one in _listed(sources):
+        if hasattr(one, "read"):
+            _add_open(found, one)
+        else:
+            _add_named(found, one)
+    if not found:
         raise OptionError(
             'sources is empty: there is nothing to read.\nUse a path, or a pattern such as "logs/*.csv".'
         )
-    paths = [path for one in given for path in _expand(one)]
-    return [Source(path, os.path.getsize(path), _compression(path)) for path in paths]
+    return found
 
 
-def _expand(one: str | os.PathLike[str]) -> list[str]:
+def _listed(sources: Any) -> Iterable[Any]:
+    if isinstance(sources, (str, bytes, os.PathLike)) or hasattr(sources, "read"):
+        return [sources]
+    if isinstance(sources, Iterable):
+        return sources
+    raise _no_source(sources)
+
+
+def _add_open(found: Sources, file: Any) -> None:
+    if isinstance(file, io.TextIOBase):
+        binary = getattr(file, "buffer", None)
+        if binary is None:
+            raise OptionError(
+                f"sources holds {file!r:.60}, which gives text; expected bytes, whose encoding is known.\n"
+                'Use io.BytesIO(text.encode()), or open files in binary mode: open(path, "rb").'
+            )
+        file = binary
+    name = getattr(file, "name", None)
+    if isinstance(name, str) and _is_whole(file, name):
+        found.add_file(os.fsencode(name))
+        return
+    if found.holds(file):
+        raise OptionError(f"sources holds {file!r:.60} twice.\nIt can be read only once: give it once.")
+    display = name if isinstance(name, str) else f"<{type(file).__name__}>"
+    found.add_once(Once(display, file))
+
+
+def _is_whole(file: Any, name: str) -> bool:
+    """Whether an open file is at the start of the regular file that bears its name: read by it instead."""
+    raw = getattr(file, "raw", file)
+    if not isinstance(raw, io.FileIO):
+        return False  # GzipFile too has a name, and a file number: those of the compressed file
+    info = os.fstat(raw.fileno())
+    if not stat.S_ISREG(info.st_mode) or file.tell():
+        return False
     try:
-        text = os.fsdecode(one)
-    except TypeError as error:
-        raise OptionError(
-            f"sources holds {one!r}, a {type(one).__name__}.\nUse paths, as str or pathlib.Path."
-        ) from error
-    text = os.path.expanduser(text)
-    if os.path.isfile(text):
-        return [text]
-    if os.path.isdir(text):
-        names = [name for name in os.listdir(text) if not name.startswith(".")]
-        found = [path for name in names if os.path.isfile(path := os.path.join(text, name))]
+        return os.path.samestat(info, os.stat(name))
+    except FileNotFoundError:
+        return False
+
+
+def _add_named(found: Sources, one: Any) -> None:
+    try:
+        text = os.path.expanduser(os.fsdecode(one))
+    except TypeError:
+        raise _no_source(one) from None
+    if text == STDIN:
+        _add_stdin(found)
+        return
+    before, mode = len(found), _mode(text)
+    if mode is not None and not stat.S_ISDIR(mode):
+        found.add_file(os.fsencode(text))
+        return
+    if mode is None and os.path.islink(text):
+        raise gone(text)
+    if mode is not None:
         what = "the folder holds no files"
+        start = os.fsencode(os.path.join(text, ""))
+        for name in names.sort(names.in_folder(text)):
+            found.add_file(start + name)
+    elif SEPARATOR in text:
+        what = "no zip archive of that name"
+        archive, pattern = _split(text)
+        for path in [archive] if os.path.isfile(archive) else map(os.fsdecode, names.matching(archive)):
+            found.add_members(path, pattern)
     else:
-        found = [path for path in glob.glob(text, recursive=True) if os.path.isfile(path)]
-        what = "no file of that name" if not glob.has_magic(text) else "the pattern matches no file"
-    if not found:
+        what = "the pattern matches no file" if glob.has_magic(text) else "no file of that name"
+        for name in names.matching(text):
+            found.add_file(name)
+    if len(found) == before:
         raise NotFoundError(
             f"{text}: {what} (looked from {os.getcwd()}).\nCheck the name; quote patterns in a shell."
         )
-    return sorted(found, key=natural)
 
 
-def natural(text: str) -> list[str | int]:
-    """Sort key that compares numbers inside names as numbers.
+def _add_stdin(found: Sources) -> None:
+    binary = getattr(sys.stdin, "buffer", None)
+    if binary is None:
+        raise OptionError(
+            f"sources is {STDIN!r}, but standard input is {sys.stdin!r:.60}, which gives no bytes.\n"
+            "Use a path, or an open binary file."
+        )
+    if found.holds(binary):
+        raise OptionError(f"sources holds standard input, {STDIN!r}, twice.\nIt can be read only once.")
+    found.add_once(Once("<stdin>", binary))
 
-    Examples
-    --------
-    >>> sorted(["part10.csv", "part2.csv"], key=natural)
-    ['part2.csv', 'part10.csv']
-    """
-    # Text and digits alternate, text first, so two keys always compare like with like.
-    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", text))]
+
+def _mode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a zero byte in the name
+        return None
 
 
-def _compression(path: str) -> str:
-    with open(path, "rb") as file:
-        start = file.read(6)
-    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "")
+def _split(text: str) -> tuple[str, str]:
+    """Split archive and members, at the first separator that has a file before it."""
+    at = text.find(SEPARATOR)
+    while at >= 0:
+        if os.path.isfile(text[:at]):
+            return text[:at], text[at + len(SEPARATOR) :]
+        at = text.find(SEPARATOR, at + 1)
+    archive, _, pattern = text.partition(SEPARATOR)
+    return archive, pattern
+
+
+def _no_source(one: Any) -> OptionError:
+    return OptionError(
+        f"sources holds {one!r:.60}, {type(one).__name__}.\n"
+        "Use paths, as str or pathlib.Path, or open binary files."
+    )

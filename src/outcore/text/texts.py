@@ -20,6 +20,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from outcore.text.string_views import INLINE_BYTES, short_texts
+
 Mask = NDArray[np.bool_]
 
 #: The longest date: 2024-01-31T12:30:59.123456789
@@ -53,6 +55,8 @@ def fixed_width(texts: pl.Series, dtype: np.dtype[Any]) -> tuple[NDArray[Any], M
     if wrong.any():
         texts = pl.select(pl.when(pl.Series(wrong)).then(pl.lit("")).otherwise(texts)).to_series()
         needed = np.where(wrong, 0, needed)
+    if dtype.kind == "S" and needed.max(initial=0) <= INLINE_BYTES and size:
+        return short_texts(texts, size), wrong
     joined = texts.str.join("").item() or ""
     units = np.frombuffer(joined.encode() if dtype.kind == "S" else joined.encode("utf-32-le"), unit)
     cells = np.zeros((len(texts), size), unit)

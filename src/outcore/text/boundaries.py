@@ -1,0 +1,125 @@
+"""Where records begin and end, by counting quotes: what the cutter needs, and no more.
+
+Hands to   : text.cutting, text.parse, text.plan
+
+A newline ends a record if the quotes before it, counted from any record's start, are even in number. Quotes
+in comment lines do not count.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from outcore.text.cleaning import clean, mute_comments
+from outcore.text.dialect import Dialect
+
+
+def count_byte(data: bytes | memoryview, byte: int) -> int:
+    """Count a byte; several times as fast as ``bytes.count`` where it is frequent.
+
+    Examples
+    --------
+    >>> count_byte(b"1,2,3", ord(","))
+    2
+    """
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == byte))
+
+
+def last_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> int:
+    r"""Return where the last record that ends in `block` ends; 0 if none does.
+
+    Parameters
+    ----------
+    before : bytes
+        What stands between the start of a record and `block`.
+
+    Examples
+    --------
+    >>> last_record_end(b'1,2\n3,"a\nb', Dialect(","))
+    4
+    """
+    mark = dialect.quote.encode()
+    if not mark or (mark not in block and mark not in before):
+        return block.rfind(b"\n") + 1
+    prefix = dialect.comment.encode()
+    if prefix and (prefix in block or prefix in before):
+        # A comment line may have begun before the block, and end in it.
+        muted = mute_comments(before + block, dialect)
+        before, block = muted[: len(before)], muted[len(before) :]
+    end = block.rfind(b"\n")
+    quotes = before.count(mark) + (count_byte(memoryview(block)[: end + 1], mark[0]) if end >= 0 else 0)
+    while end >= 0 and quotes % 2:
+        earlier = block.rfind(b"\n", 0, end)
+        quotes -= block.count(mark, earlier + 1, end)
+        end = earlier
+    return end + 1
+
+
+def open_quote(text: bytes, dialect: Dialect) -> int:
+    r"""Return where the quote stands that `text`, from a record's start on, does not close; -1 if none.
+
+    Examples
+    --------
+    >>> open_quote(b'"a",1\n"b ""c"",2\n3,4\n', Dialect(","))
+    6
+    """
+    mark = dialect.quote.encode()
+    if not mark or mark not in text:
+        return -1
+    text = mute_comments(text, dialect)
+    if count_byte(text, mark[0]) % 2 == 0:
+        return -1
+    at = text.rfind(mark)
+    while at > 1 and text[at - 1 : at] == mark:  # two of them are one quote inside the field
+        at = text.rfind(mark, 0, at - 1)
+    return at
+
+
+def field_at(text: bytes, position: int, dialect: Dialect) -> int:
+    """Return the number, from 1, of the field of its record that begins at or goes on to `position`."""
+    start = last_record_end(text[:position], dialect)
+    head = clean(text[start:position] + b"x", dialect)
+    mark = dialect.quote.encode()
+    if mark and mark in head:
+        head = re.sub(re.escape(mark) + b"[^" + re.escape(mark) + b"]*" + re.escape(mark), b"", head)
+    return head.count(dialect.separator.encode()) + 1
+
+
+def header_end(data: bytes, dialect: Dialect, *, ended: bool) -> int:
+    r"""Return where the first record that is neither blank nor a comment ends.
+
+    Parameters
+    ----------
+    ended : bool
+        Whether nothing follows `data`.
+
+    Returns
+    -------
+    int
+        0 if there is no such record, or its end is still to come.
+
+    Examples
+    --------
+    >>> header_end(b"\n# by hand\na,b\n1,2\n", Dialect(",", comment="#"), ended=True)
+    15
+    """
+    muted, mark = mute_comments(data, dialect), dialect.quote.encode()
+    prefix, start = dialect.comment.encode(), 0
+    while start < len(data):
+        end = muted.find(b"\n", start) + 1
+        while mark and end and muted.count(mark, start, end) % 2:
+            end = muted.find(b"\n", end) + 1
+        if not end and not ended:
+            return 0
+        end = end or len(data)
+        record = data[start:end].strip(b"\r\n")
+        blank = not record.strip(b" \t") if dialect.separator == " " else not record
+        comment = bool(prefix) and record.lstrip(b" \t" if dialect.separator == " " else b"").startswith(
+            prefix
+        )
+        if not blank and not comment:
+            return end
+        start = end
+    return 0

@@ -1,0 +1,74 @@
+"""Passes over the text that write nothing: counting records, measuring columns.
+
+Reads from : text.pipeline (chunks)
+Hands to   : text.passes
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from outcore.text.cleaning import clean
+from outcore.text.faults import examine, inspect
+from outcore.text.messages import error
+from outcore.text.parse import Plan, Unreadable
+from outcore.text.places import Chunk
+from outcore.text.records import count
+from outcore.text.survey import Survey
+
+
+class _Silent:
+    """Steps that place nothing; the order of chunks is kept for errors."""
+
+    def place(self, chunk: Chunk, part: int, *, last: bool) -> int:
+        return part
+
+    def write(self, part: int, placed: int) -> None:
+        """Nothing is written."""
+
+    def commit(self, placed: int) -> None:
+        """Nothing was written."""
+
+    def rest(self) -> None:
+        """Nothing waits."""
+
+
+class Counting(_Silent):
+    """Counts records, bad ones among them."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self.n_records = 0
+
+    def parse(self, chunk: Chunk) -> tuple[int, Iterator[int]]:
+        """Count the records of a chunk."""
+        return count(clean(chunk.data, self._plan.dialect), self._plan.dialect).records, iter(())
+
+    def commit(self, placed: int) -> None:
+        """Add them up."""
+        self.n_records += placed
+
+
+class Surveying(_Silent):
+    """Adds chunks to a survey; records that cannot be read are left out, or stop the work."""
+
+    def __init__(self, plan: Plan, survey: Survey, target: str) -> None:
+        self._plan = plan
+        self._survey = survey
+        self._target = target
+
+    def parse(self, chunk: Chunk) -> tuple[int, Iterator[int]]:
+        """Add a chunk.
+
+        Raises
+        ------
+        IngestError
+            A record that cannot be read, where that is to stop the work.
+        """
+        try:
+            return self._survey.add(clean(chunk.data, self._plan.dialect)), iter(())
+        except Unreadable:
+            if self._plan.on_error == "stop":
+                # Other chunks may hold earlier faults, so how many rows came before is not known here.
+                raise error(examine(chunk, self._plan).faults, earlier_rows=0, target=self._target) from None
+            return self._survey.add(inspect(chunk, self._plan).data), iter(())

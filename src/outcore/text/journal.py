@@ -1,0 +1,352 @@
+"""What is known of an ingest on disk: how far it came, and, once finished, what it was made of.
+
+Reads from : the folder ``TARGET.ingest`` beside the target
+Hands to   : text.ingesting
+
+Guarantees
+- An entry says only what is true after a crash: the rows that it counts were written before it, and an entry
+  that is to survive the machine was preceded by a sync of them.
+- An entry that was cut short by a crash is passed over.
+- The record of a finished target is replaced in one step, after the target itself.
+
+The folder holds ``schema.json`` (types and dialect, to be read and edited), ``sources.csv`` (each file with
+its size, time and rows) and ``finished.json``; while a run lasts ``run.jsonl``, ``run.sources.csv`` and, if
+need be, ``run.rejects.csv``. A database was rejected: a list that only grows needs none, and text can be read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from outcore.storage import formats
+from outcore.text.places import Place
+
+VERSION = 1
+#: Entries that need only survive this process, and those that are to survive the machine.
+PROCESS_S, MACHINE_S = 0.2, 20.0
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+SOURCES_HEADER = ("file", "bytes", "mtime_ns", "first_row", "rows")
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What tells a file from a changed one; `path` is absolute."""
+
+    path: str
+    nbytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A place in the text up to which everything is on disk.
+
+    Attributes
+    ----------
+    place : Place
+        The next byte to read.
+    current : Fingerprint or None
+        The file of `place`, if some of it was read.
+    file_row : int
+        The first row of that file.
+    n_rows, n_rejects, n_masked, n_cut : int
+        Rows written; records left out; cells masked; texts cut to fit.
+    sources_bytes, rejects_bytes : int
+        Lengths of ``run.sources.csv`` and ``run.rejects.csv``.
+    """
+
+    place: Place
+    current: Fingerprint | None = None
+    file_row: int = 0
+    n_rows: int = 0
+    n_rejects: int = 0
+    n_masked: int = 0
+    n_cut: int = 0
+    sources_bytes: int = 0
+    rejects_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The record of a finished target: what was asked for, what was decided, marks of its file, counts."""
+
+    wishes: dict[str, Any]
+    plan: str
+    target: list[int] | None
+    n_rows: int
+    n_files: int
+    n_rejects: int
+    n_masked: int
+    n_cut: int
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """The record of a run that was killed.
+
+    Attributes
+    ----------
+    wishes, plan : dict, str
+        What was asked for, and what was decided.
+    partial : str
+        The flat file with the rows.
+    grows : bool
+        Whether it began with the rows of a finished target.
+    before : list of int or None
+        Marks of the target's file when the run began; None if there was none.
+    checkpoint : Checkpoint
+        The last place that is safe.
+    complete : list of int or None
+        Marks of the flat file when it was complete.
+    """
+
+    wishes: dict[str, Any]
+    plan: str
+    partial: str
+    grows: bool
+    before: list[int] | None
+    checkpoint: Checkpoint
+    complete: list[int] | None
+
+
+class Sidecar:
+    """The folder beside a target.
+
+    Parameters
+    ----------
+    rejects : str or path, optional
+        The file that lists faults; by default it is named after the target.
+    """
+
+    def __init__(
+        self, address: str | os.PathLike[str], rejects: str | os.PathLike[str] | None = None
+    ) -> None:
+        path, inner = formats.split(address)
+        stem = path + inner.replace("/", ".")
+        self.folder = Path(f"{stem}.ingest")
+        self.rejects = Path(rejects or f"{os.path.splitext(path)[0]}{inner.replace('/', '.')}.rejects.csv")
+        self.schema = self.folder / "schema.json"
+        self.sources = self.folder / "sources.csv"
+        self._finished = self.folder / "finished.json"
+        self.run = self.folder / "run.jsonl"
+        self.run_sources = self.folder / "run.sources.csv"
+        self.run_rejects = self.folder / "run.rejects.csv"
+
+    def finished(self) -> Finished | None:
+        """Return the record of the finished target, if there is one."""
+        try:
+            found = json.loads(self._finished.read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        return Finished(**found["record"]) if found.get("version") == VERSION else None
+
+    def interrupted(self) -> Interrupted | None:
+        """Return the record of a run that did not end, if it got far enough to go on from."""
+        if not self.run.exists():
+            return None
+        lines = _whole_lines(self.run)
+        if not lines or lines[0].get("version") != VERSION:
+            return None
+        entries = [line for line in lines[1:] if line["boot"] is None or line["boot"] == (_boot() or "?")]
+        if not entries:
+            return None
+        found = dict(entries[-1]["checkpoint"])
+        found["place"] = Place(**found["place"])
+        found["current"] = None if found["current"] is None else Fingerprint(**found["current"])
+        start = lines[0]
+        return Interrupted(
+            start["wishes"],
+            start["plan"],
+            start["partial"],
+            start["grows"],
+            start["before"],
+            Checkpoint(**found),
+            entries[-1]["complete"],
+        )
+
+    def clear_run(self) -> None:
+        """Forget a run that did not end; remove the folder where nothing else is in it."""
+        for path in (self.run, self.run_sources, self.run_rejects):
+            path.unlink(missing_ok=True)
+        if self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()
+
+    def finish(self, record: Finished, *, repeatable: bool) -> None:
+        """Put the record of a run that is complete in the place of the last one's.
+
+        Parameters
+        ----------
+        repeatable : bool
+            Whether the sources can be read again; a record of others would be of no use.
+        """
+        before = self.finished()
+        os.replace(self.run_sources, self.sources)
+        if self.run_rejects.exists():
+            shutil.move(self.run_rejects, self.rejects)
+        elif before is not None and before.n_rejects + before.n_masked:
+            self.rejects.unlink(missing_ok=True)  # it was about the target that was replaced
+        replace_text(self.schema, record.plan)
+        if repeatable:
+            replace_text(self._finished, json.dumps({"version": VERSION, "record": asdict(record)}, indent=1))
+        else:
+            self._finished.unlink(missing_ok=True)
+        self.run.unlink(missing_ok=True)
+
+    def recorded(self, *, running: bool = False, nbytes: int | None = None) -> Iterator[Fingerprint]:
+        """Read the files of a finished target, or of a run up to `nbytes` of its list."""
+        path = self.run_sources if running else self.sources
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            reader = csv.reader(_limited(file, nbytes))
+            next(reader, None)
+            for name, size, mtime_ns, *_ in reader:
+                yield Fingerprint(name, int(size), int(mtime_ns))
+
+
+def _limited(file: io.TextIOBase, nbytes: int | None) -> Iterator[str]:
+    for line in file:
+        if nbytes is not None:
+            nbytes -= len(line.encode("utf-8", "surrogateescape"))
+            if nbytes < 0:
+                return
+        yield line
+
+
+class Journal:
+    """The record of a run while it lasts.
+
+    Parameters
+    ----------
+    start : dict
+        ``wishes``, ``plan``, ``partial``, ``grows`` and ``before``, as `Interrupted` has them.
+    resume : Checkpoint, optional
+        Go on with the record that is there, from this place.
+    """
+
+    def __init__(self, sidecar: Sidecar, start: dict[str, Any], resume: Checkpoint | None) -> None:
+        self._sidecar = sidecar
+        self._last_s = self._last_sync_s = time.monotonic()
+        sidecar.folder.mkdir(exist_ok=True)
+        if resume is None:
+            for path in (sidecar.run, sidecar.run_sources, sidecar.run_rejects):
+                path.unlink(missing_ok=True)
+            if start["grows"]:
+                shutil.copyfile(sidecar.sources, sidecar.run_sources)
+                if sidecar.rejects.exists():
+                    shutil.copyfile(sidecar.rejects, sidecar.run_rejects)
+        self._sources = open(sidecar.run_sources, "ab")  # noqa: SIM115 - closed by close()
+        if resume is None and not self._sources.tell():
+            self._sources.write(_csv_line(SOURCES_HEADER))
+        elif resume is not None:
+            self._sources.truncate(resume.sources_bytes)
+        self._sources.seek(0, os.SEEK_END)
+        self._run = open(sidecar.run, "ab")  # noqa: SIM115 - closed by close()
+        if resume is None:
+            self._append({"version": VERSION, **start})
+
+    @property
+    def sources_bytes(self) -> int:
+        """Length of the list of files."""
+        return self._sources.tell()
+
+    def add_source(self, source: Fingerprint, first_row: int, n_rows: int) -> None:
+        """Take note of a file that was read to its end."""
+        self._sources.write(_csv_line((source.path, source.nbytes, source.mtime_ns, first_row, n_rows)))
+
+    def due(self) -> bool:
+        """Whether it is time for an entry."""
+        return time.monotonic() - self._last_s >= PROCESS_S
+
+    def sync_due(self) -> bool:
+        """Whether the next entry is to survive the machine: the rows must be synced before it."""
+        return time.monotonic() - self._last_sync_s >= MACHINE_S
+
+    def write(self, checkpoint: Checkpoint, *, synced: bool, complete: list[int] | None = None) -> None:
+        """Add an entry.
+
+        Parameters
+        ----------
+        synced : bool
+            Whether everything that it counts is on the device, not only handed to the system.
+        complete : list of int, optional
+            Marks of the flat file, once there is nothing more to read.
+        """
+        self._sources.flush()
+        if synced:
+            os.fsync(self._sources.fileno())
+        self._append(
+            {
+                "checkpoint": asdict(checkpoint),
+                "boot": None if synced else _boot(),
+                "complete": complete,
+            }
+        )
+        if synced:
+            os.fsync(self._run.fileno())
+            self._last_sync_s = time.monotonic()
+        self._last_s = time.monotonic()
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        self._run.write(json.dumps(entry).encode() + b"\n")
+        self._run.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        self._sources.close()
+        self._run.close()
+
+
+def _csv_line(values: tuple[object, ...]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerow(values)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    found = []
+    for line in path.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            break  # cut short by a crash
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break  # blocks of a file may reach the device out of order
+    return found
+
+
+def _boot() -> str:
+    """Return what differs after the machine was started anew; empty where nobody can tell."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return ""
+
+
+def marks(path: str) -> list[int] | None:
+    """Return size and time of a file, by which it is known again after it was renamed; None if missing."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return [found.st_size, found.st_mtime_ns]
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that it is there whole, or as it was."""
+    made = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(made, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(made, path)
+    finally:
+        made.unlink(missing_ok=True)

@@ -1,0 +1,336 @@
+"""The faults of a chunk as a list: each with file, line, column, byte, text and words.
+
+Reads from : text.faults
+Hands to   : text.rejects, text.messages
+
+Guarantees
+- Lines, columns and bytes are those of the file as it was written, see `text.places`.
+- A fault is made when it is asked for; until then it takes about 100 bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outcore.text import diagnosis
+from outcore.text.diagnosis import KINDS
+from outcore.text.parse import Plan
+from outcore.text.places import SAME_BYTES, Chunk, source_bytes
+from outcore.text.records import Positions
+from outcore.text.structure import Records, Spots
+
+#: Faults of a chunk that are told in full; the others have no `cure` and no `context`.
+TOLD = 10_000
+#: Characters of a cell or record that a fault keeps; and bytes of it that its words are made from.
+TEXT_CHARACTERS, LOOKED_AT = 200, 1 << 16
+#: The longest record that is shown around a cell.
+CONTEXT_CHARACTERS = 100
+#: Faults that are made at a time.
+_AT_A_TIME = 4096
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A cell or a record that cannot be read.
+
+    Attributes
+    ----------
+    path : str
+        The file.
+    line : int
+        Physical line, from 1, on which the record starts.
+    column : int
+        Field, from 1; 0 for the record as a whole.
+    byte : int
+        Where the record starts in the file behind decompression, in the file's own encoding.
+    field : str
+        The column's name; "" for the record as a whole.
+    kind : str
+        One of `KINDS`.
+    text : str
+        The cell without the quotes around it, or the record or badly quoted cell as it is written; at most
+        `TEXT_CHARACTERS` of it. Bytes that are no text are written with backslashes.
+    what, cure : str
+        What is wrong, and what to type.
+    context : str
+        The record with carets under the cell, in two lines; "" if that does not fit.
+    earlier : int
+        Records of the same file before this one in the chunk.
+    piece : int
+        The piece of the chunk that it is in.
+    """
+
+    path: str
+    line: int
+    column: int
+    byte: int
+    field: str
+    kind: str
+    text: str
+    what: str = ""
+    cure: str = ""
+    context: str = ""
+    earlier: int = 0
+    piece: int = 0
+
+    @property
+    def place(self) -> str:
+        """``file:line:column``, or ``file:line``.
+
+        Examples
+        --------
+        >>> Fault("x.csv", 3, 2, 14, "pct", "type", "1,5").place
+        'x.csv:3:2'
+        """
+        return f"{self.path}:{self.line}" + (f":{self.column}" if self.column else "")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Faults in columns.
+
+    Attributes
+    ----------
+    record, field, column : ndarray of int64, shape (n,)
+        The record in the chunk; the field of the file, or -1 for the whole record; the column of the schema,
+        or -1 where it does not matter.
+    kind : ndarray of int8, shape (n,)
+        Index into `KINDS`.
+    """
+
+    record: Positions
+    field: Positions
+    column: Positions
+    kind: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    @classmethod
+    def of(cls, spots: Spots, kind: int) -> Found:
+        """Give all of them one kind."""
+        n = len(spots)
+        return cls(spots.record, spots.field, np.full(n, -1), np.full(n, kind, np.int8))
+
+    @classmethod
+    def all(cls, parts: Sequence[Found]) -> Found:
+        """Put parts, at least one, behind one another."""
+        return cls(
+            np.concatenate([part.record for part in parts]),
+            np.concatenate([part.field for part in parts]),
+            np.concatenate([part.column for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+        )
+
+    def at(self, index: NDArray[Any]) -> Found:
+        """Choose some, or another order."""
+        return Found(self.record[index], self.field[index], self.column[index], self.kind[index])
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One fault as numbers; `start` and `end` are those of its text, `record_start` of its record."""
+
+    field: int
+    column: int
+    kind: int
+    fields: int
+    start: int
+    end: int
+    record_start: int
+    record_end: int
+    line: int
+    byte: int
+    piece: int
+    earlier: int
+
+
+class Faults(Sequence[Fault]):
+    """Faults of one chunk, in the order of records and fields; each is made when it is asked for."""
+
+    def __init__(self, chunk: Chunk, plan: Plan, records: Records, found: Found) -> None:
+        self._chunk = chunk
+        self._plan = plan
+        self._data = records.data
+        line, byte, piece, earlier, raw_start, raw_end = _places(chunk, records, found.record)
+        # Of a record as a whole, what was written counts, not what is left once runs of blanks are gone.
+        whole = found.field < 0
+        starts, ends = records.cells(found.record, np.maximum(found.field, 0))
+        self._arrays = (
+            found.field,
+            found.column,
+            found.kind,
+            records.fields[found.record],
+            np.where(whole, raw_start, starts),
+            np.where(whole, raw_end, ends),
+            records.starts[found.record],
+            records.ends[found.record],
+            line,
+            byte,
+            piece,
+            earlier,
+        )
+
+    def __len__(self) -> int:
+        return len(self._arrays[0])
+
+    @overload
+    def __getitem__(self, index: int) -> Fault: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Fault]: ...
+    def __getitem__(self, index: int | slice) -> Fault | Sequence[Fault]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(len(self))[index]]
+        i = range(len(self))[index]
+        return next(self._made(i, i + 1))
+
+    def __iter__(self) -> Iterator[Fault]:
+        for start in range(0, len(self), _AT_A_TIME):
+            yield from self._made(start, start + _AT_A_TIME)
+
+    def _made(self, start: int, stop: int) -> Iterator[Fault]:
+        rows = zip(*(array[start:stop].tolist() for array in self._arrays), strict=True)
+        for i, row in enumerate(rows, start):
+            yield self._fault(_Row(*row), told=i < TOLD)
+
+    def _fault(self, row: _Row, *, told: bool) -> Fault:
+        piece = self._chunk.pieces[row.piece]
+        text = self._text(row, TEXT_CHARACTERS)
+        what, cure = self._words(row, text) if told else (f"{diagnosis.short(text)!r}: {KINDS[row.kind]}", "")
+        return Fault(
+            path=piece.path,
+            line=row.line,
+            column=row.field + 1,
+            byte=row.byte,
+            field=self._name(row),
+            kind=KINDS[row.kind],
+            text=text,
+            what=what,
+            cure=cure,
+            context=self._context(row) if told else "",
+            earlier=row.earlier,
+            piece=row.piece,
+        )
+
+    def _name(self, row: _Row) -> str:
+        schema = self._plan.schema
+        if row.column >= 0:
+            return schema.columns[row.column].name
+        if not 0 <= row.field < len(schema.file_names):
+            return ""
+        kept = (column.name for column in schema.columns if column.place == row.field)
+        return next(kept, schema.file_names[row.field])
+
+    def _words(self, row: _Row, text: str) -> tuple[str, str]:
+        plan, encoding = self._plan, self._chunk.pieces[row.piece].encoding
+        if row.kind == diagnosis.FIELDS:
+            return diagnosis.uneven_words(row.fields, len(plan.schema.file_names), text, plan.dialect)
+        if row.kind == diagnosis.QUOTE:
+            return diagnosis.quote_words(text, plan.dialect)
+        if row.kind == diagnosis.NUL:
+            return diagnosis.nul_words(text)
+        if row.kind == diagnosis.ENCODING:
+            as_written = self._bytes(row, LOOKED_AT) if encoding in SAME_BYTES else b""
+            return diagnosis.encoding_words(as_written, text, encoding)
+        if row.column < 0:
+            return diagnosis.refused_words(text)
+        cell = text if len(text) < TEXT_CHARACTERS else self._text(row, LOOKED_AT)
+        return diagnosis.words(row.kind, cell, plan.schema.columns[row.column], plan.meaning)
+
+    def _text(self, row: _Row, limit: int) -> str:
+        """Return the text of a fault, shortened."""
+        data = self._bytes(row, 4 * limit + 4)
+        mark = self._plan.dialect.quote.encode()
+        if row.field < 0:
+            data = data.removesuffix(b"\r")
+        elif mark and row.kind != diagnosis.QUOTE and data.startswith(mark):
+            data = data[1:].removesuffix(mark).replace(mark * 2, mark)
+        text = _shown(data, self._chunk.pieces[row.piece].encoding)
+        return text if len(text) <= limit else text[: limit - 3] + "..."
+
+    def _bytes(self, row: _Row, limit: int) -> bytes:
+        """Return the bytes of a fault, as many as are asked for, up to the end of a character."""
+        data = self._chunk.data if row.field < 0 else self._data
+        end = row.end
+        if end - row.start > limit:
+            end = row.start + limit
+            while end > row.start and data[end] & 0xC0 == 0x80:
+                end -= 1
+        return data[row.start : end]
+
+    def _context(self, row: _Row) -> str:
+        if row.field < 0 or row.fields == 1 or row.record_end - row.record_start > 4 * CONTEXT_CHARACTERS:
+            return ""
+        try:
+            record = self._data[row.record_start : row.record_end].decode().replace("\t", " ")
+        except UnicodeDecodeError:
+            return ""
+        # Carets stand right only under letters that are all of one width.
+        if len(record) > CONTEXT_CHARACTERS or not record.isascii() or not record.isprintable():
+            return ""
+        return f"{record}\n{' ' * (row.start - row.record_start)}{'^' * max(row.end - row.start, 1)}"
+
+
+def _places(chunk: Chunk, records: Records, record: Positions) -> tuple[Positions, ...]:
+    """Find records, in their order, in their files.
+
+    Returns
+    -------
+    line, byte, piece, earlier, start, end
+        `earlier` counts records of the same piece before them; `start` and `end` are those in the raw text.
+    """
+    raw = np.flatnonzero(np.frombuffer(chunk.data, np.uint8) == 0x0A)
+    clean = raw
+    if records.data is not chunk.data:
+        clean = np.flatnonzero(np.frombuffer(records.data, np.uint8) == 0x0A)
+    # Clean text has the newlines of the raw text, if little else: so records are found by their lines.
+    line = np.searchsorted(clean, records.starts[record])
+    start = np.append(0, raw + 1)[line]
+    end = np.append(raw, len(chunk.data))[np.searchsorted(clean, records.stops[record])]
+    heads = np.array([piece.start for piece in chunk.pieces])
+    piece = np.searchsorted(heads, start, side="right") - 1
+    head_lines = np.searchsorted(raw, heads)
+    first_lines = np.array([piece.place.line for piece in chunk.pieces])
+    first_records = np.searchsorted(records.starts, np.append(0, clean + 1)[head_lines])
+    return (
+        line + (first_lines - head_lines)[piece],
+        _bytes_in_files(chunk, start, piece),
+        piece,
+        record - first_records[piece],
+        start,
+        end,
+    )
+
+
+def _bytes_in_files(chunk: Chunk, start: Positions, piece: Positions) -> Positions:
+    """Turn positions in a chunk, in their order, into those of the files."""
+    heads = np.array([piece.start for piece in chunk.pieces])
+    found: Positions = np.array([piece.place.byte for piece in chunk.pieces])[piece] + start - heads[piece]
+    for number in np.unique(piece).tolist():
+        of = chunk.pieces[number]
+        if of.encoding in SAME_BYTES:
+            continue
+        byte, at = of.place.byte, of.start
+        for i in range(*np.searchsorted(piece, [number, number + 1]).tolist()):
+            if int(start[i]) != at:
+                byte += source_bytes(chunk.data[at : int(start[i])], of.encoding)
+                at = int(start[i])
+            found[i] = byte
+    return found
+
+
+def _shown(data: bytes, encoding: str) -> str:
+    """Make text of bytes; backslashes for those that are none."""
+    if encoding in SAME_BYTES:
+        text = data.decode("utf-8", "backslashreplace")
+    else:
+        text = data.decode("utf-8", "surrogatepass")
+        if not encoding.startswith("utf-16"):  # lone surrogates stand for single bytes
+            text = "".join(f"\\x{ord(c) - 0xDC00:02x}" if "\udc80" <= c <= "\udcff" else c for c in text)
+        text = text.encode("utf-8", "backslashreplace").decode()
+    return text.replace("\0", "\\x00")

@@ -1,0 +1,298 @@
+"""What is done to each chunk: parsed, its faults found, its rows placed, counted and written.
+
+Reads from : text.pipeline (chunks)
+Hands to   : text.targets (rows), text.rejects, text.journal (how far it came)
+
+Guarantees
+- Rows lie in the order of the records, and their place depends only on the text before them.
+- The first fault in the text is the one that stops the work.
+- Rows of a chunk are made in parts where all of them would not fit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outcore.errors import IngestError
+from outcore.text import parse
+from outcore.text.boundaries import count_byte
+from outcore.text.cleaning import clean
+from outcore.text.cutting import Files
+from outcore.text.faults import examine
+from outcore.text.journal import Checkpoint, Fingerprint, Journal
+from outcore.text.listing import Fault, Faults
+from outcore.text.messages import error
+from outcore.text.parse import Plan, Unreadable
+from outcore.text.places import Chunk, Piece, Place, source_bytes
+from outcore.text.records import lines
+from outcore.text.rejects import RejectsWriter
+from outcore.text.sources import Source
+from outcore.text.targets import Target
+
+#: Bytes of rows for each byte of a chunk's size that are made at a time.
+ROWS_COST = 2
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of a chunk, or of a part of it.
+
+    Attributes
+    ----------
+    rows : ndarray
+    counts : ndarray of int, shape (n_pieces,)
+        How many rows each piece gave.
+    faults : sequence of Fault
+    """
+
+    rows: NDArray[Any]
+    counts: NDArray[np.int64]
+    faults: Faults | tuple[Fault, ...]
+    n_rejects: int
+    n_cut: int
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where a part goes, what is on disk once it is written, and which files it completes."""
+
+    start: int
+    checkpoint: Checkpoint
+    completed: tuple[tuple[Fingerprint, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may go wrong, and how much room there is.
+
+    Attributes
+    ----------
+    max_rejects : int or None
+        Records left out, or cells masked.
+    chunk_bytes : int
+    """
+
+    max_rejects: int | None
+    chunk_bytes: int
+
+
+class Reading:
+    """The steps of a run; see `outcore.text.pipeline.Steps`."""
+
+    def __init__(
+        self,
+        sources: Files,
+        plan: Plan,
+        target: Target,
+        limits: Limits,
+        *,
+        target_name: str,
+        rejects: RejectsWriter | None = None,
+        journal: Journal | None = None,
+        start: Checkpoint,
+    ) -> None:
+        self._sources = sources
+        self._plan = plan
+        self._target = target
+        self._limits = limits
+        self._target_name = target_name
+        self._rejects = rejects
+        self._journal = journal
+        self._reached = start  # placed
+        self._written = start  # on disk
+        self._file = start.place.file
+        self._file_row = start.file_row
+        self.first_faults: list[Fault] = []
+
+    @property
+    def written(self) -> Checkpoint:
+        """How far everything is written."""
+        return self._written
+
+    # ------------------------------------------------------------------------------- side by side
+
+    def parse(self, chunk: Chunk) -> tuple[Part, Iterator[Part]]:
+        """Make rows of a chunk."""
+        parts = (self._parse(part) for part in self._split(chunk))
+        return next(parts), parts
+
+    def _split(self, chunk: Chunk) -> Iterator[Chunk]:
+        schema, dialect = self._plan.schema, self._plan.dialect
+        row = schema.dtype.itemsize * (len(schema.columns) if schema.matrix else 1)
+        room = ROWS_COST * max(self._limits.chunk_bytes, len(chunk.data))
+        start = 0
+        for data in parse.parts(chunk.data, dialect, row, room):
+            yield chunk if len(data) == len(chunk.data) else _stretch(chunk, start, data)
+            start += len(data)
+
+    def _parse(self, chunk: Chunk) -> Part:
+        plan = self._plan
+        data = clean(chunk.data, plan.dialect)
+        try:
+            made = parse.rows(data, plan)
+            return Part(made.values, _counts(chunk, data, plan, len(made.values)), (), 0, made.cut)
+        except Unreadable:
+            found = examine(chunk, plan)
+        if found.rows is None:
+            none = np.zeros((0, *plan.schema.row_shape), plan.schema.dtype)
+            return Part(none, np.zeros(len(chunk.pieces), np.int64), found.faults, 0, 0)
+        counts = _counts(chunk, data, plan, len(found.rows))
+        if len(chunk.pieces) > 1:
+            counts -= _left_out(found.faults, len(chunk.pieces), masks=self._masks)
+        return Part(found.rows, counts, found.faults, found.n_records - len(found.rows), found.cut)
+
+    def write(self, part: Part, placed: Placed) -> None:
+        """Write rows to their place."""
+        if len(part.rows):
+            self._target.write(placed.start, part.rows)
+
+    # ----------------------------------------------------------------------------------- in order
+
+    def place(self, chunk: Chunk, part: Part, *, last: bool) -> Placed:
+        """Choose the place of a part's rows, and take note of its faults.
+
+        Raises
+        ------
+        IngestError
+            A fault, where these are to stop the work; or one too many.
+        """
+        before = self._reached
+        completed: list[tuple[Fingerprint, int, int]] = []
+        n_rows, began = before.n_rows, (self._file, before.n_rows - self._file_row)
+        for piece, count in zip(chunk.pieces, part.counts.tolist(), strict=True):
+            completed += self._complete_until(piece.place.file, n_rows)
+            n_rows += count
+        if len(part.faults):
+            self._note(chunk, part, began)
+        if last:
+            completed += self._complete_until(chunk.after.file, n_rows)
+        at = chunk.after if last else before.place
+        self._reached = replace(
+            before,
+            place=at,
+            current=self._fingerprint(at.file) if at.byte else None,
+            file_row=self._file_row,
+            n_rows=n_rows,
+            n_rejects=before.n_rejects + part.n_rejects,
+            n_masked=before.n_masked + (len(part.faults) - part.n_rejects if self._masks else 0),
+            n_cut=before.n_cut + part.n_cut,
+            rejects_bytes=self._rejects.tell() if self._rejects is not None else 0,
+        )
+        return Placed(before.n_rows, self._reached, tuple(completed))
+
+    @property
+    def _masks(self) -> bool:
+        return self._plan.on_error == "mask"
+
+    def _complete_until(self, file: int, n_rows: int) -> Iterator[tuple[Fingerprint, int, int]]:
+        """Yield the files before `file` that are complete now, with their first row and number of rows."""
+        while self._file < file:
+            yield self._fingerprint(self._file), self._file_row, n_rows - self._file_row
+            self._file += 1
+            self._file_row = n_rows
+
+    def _fingerprint(self, file: int) -> Fingerprint:
+        return fingerprint(self._sources[file])
+
+    def _note(self, chunk: Chunk, part: Part, began: tuple[int, int]) -> None:
+        """Deal with faults; `began` is the file that the chunk goes on with, and its rows so far."""
+        if self._plan.on_error == "stop" or self._rejects is None:
+            first, (file, n_rows) = part.faults[0], began
+            earlier = n_rows if chunk.pieces[first.piece].place.file == file else 0
+            raise error(part.faults, earlier_rows=earlier, target=self._target_name)
+        self._rejects.add(part.faults)
+        room = 10 - len(self.first_faults)
+        self.first_faults.extend(part.faults[:room] if room else ())
+        limit = self._limits.max_rejects
+        counted = self._reached.n_rejects + self._reached.n_masked + max(part.n_rejects, 1)
+        if self._masks:
+            counted = self._reached.n_rejects + self._reached.n_masked + len(part.faults)
+        if limit is not None and counted > limit:
+            what = "cells and records" if self._masks else "records"
+            last = part.faults[len(part.faults) - 1]
+            raise IngestError(
+                f"{counted} {what} cannot be read up to {last.place}; max_rejects={limit}.\n"
+                f"  The first one: {self.first_faults[0].place}  {self.first_faults[0].what}\n"
+                f"Nothing was written to {self._target_name}. Allow more by max_rejects= (--max-rejects), "
+                "or correct what the types say of the files."
+            )
+
+    def commit(self, placed: Placed) -> None:
+        """Take note that everything up to here is written."""
+        sources_bytes = 0
+        if self._journal is not None:
+            for source, first_row, n_rows in placed.completed:
+                self._journal.add_source(source, first_row, n_rows)
+            sources_bytes = self._journal.sources_bytes
+        self._written = replace(placed.checkpoint, sources_bytes=sources_bytes)
+
+    def rest(self) -> None:
+        """Add an entry to the journal when it is time."""
+        if self._journal is None or not self._journal.due():
+            return
+        written = self._written
+        synced = self._journal.sync_due()
+        if synced:
+            self._target.sync()
+            if self._rejects is not None:
+                self._rejects.sync()
+        self._journal.write(written, synced=synced)
+
+    def complete(self) -> Checkpoint:
+        """Take note of files without records behind the last one that had some; return the end."""
+        completed = tuple(self._complete_until(len(self._sources), self._reached.n_rows))
+        place = Place(len(self._sources), 0, 1)
+        self._reached = replace(self._reached, place=place, current=None, file_row=self._file_row)
+        self.commit(Placed(self._reached.n_rows, self._reached, completed))
+        return self._written
+
+
+def fingerprint(source: Source) -> Fingerprint:
+    """Return what tells a file from a changed one."""
+    return Fingerprint(os.path.abspath(source.path), source.nbytes, source.mtime_ns)
+
+
+def _counts(chunk: Chunk, data: bytes, plan: Plan, n_records: int) -> NDArray[np.int64]:
+    """Count the records of each piece; `data` is the clean text of the chunk."""
+    if len(chunk.pieces) == 1:
+        return np.array([n_records])
+    # By lines, which are the same in both texts.
+    newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == 0x0A)
+    record_lines = np.searchsorted(newlines, lines(data, plan.dialect).starts)
+    raw = np.flatnonzero(np.frombuffer(chunk.data, np.uint8) == 0x0A)
+    piece_lines = np.searchsorted(raw, [piece.start for piece in chunk.pieces])
+    return np.diff(np.searchsorted(record_lines, piece_lines), append=len(record_lines))
+
+
+def _left_out(faults: Faults, n_pieces: int, *, masks: bool) -> NDArray[np.int64]:
+    """Count the records of each piece that gave no row."""
+    gone = {
+        (fault.piece, fault.byte)
+        for fault in faults
+        if not masks or not fault.column or fault.kind == "quote"
+    }
+    return np.bincount([piece for piece, _ in gone], minlength=n_pieces)
+
+
+def _stretch(chunk: Chunk, start: int, data: bytes) -> Chunk:
+    """Make a chunk of a stretch of another one, from a record's start on."""
+    stop = start + len(data)
+    pieces = []
+    for number, piece in enumerate(chunk.pieces):
+        end = chunk.pieces[number + 1].start if number + 1 < len(chunk.pieces) else len(chunk.data)
+        if end <= start or piece.start >= stop:
+            continue
+        passed = chunk.data[piece.start : max(start, piece.start)]
+        place = Place(
+            piece.place.file,
+            piece.place.byte + source_bytes(passed, piece.encoding),
+            piece.place.line + count_byte(passed, 0x0A),
+        )
+        pieces.append(Piece(place, piece.path, piece.encoding, max(piece.start - start, 0)))
+    return Chunk(chunk.index, data, tuple(pieces), chunk.after, 0)

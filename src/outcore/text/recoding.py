@@ -1,0 +1,115 @@
+r"""The bytes of a file as UTF-8 with ``\n`` for newlines, whatever they were.
+
+Reads from : text.streams
+Hands to   : text.cutting
+
+Guarantees
+- A byte order mark decides the encoding, and is left out.
+- Files of Macintosh newlines (``\r`` alone) get ``\n``; which newline a file has is seen at its first line
+  end outside quotes, so it does not depend on how much is read at a time.
+- Bytes that the encoding has no character for become bytes that are no UTF-8: whoever parses them finds
+  them, at their place.
+"""
+
+from __future__ import annotations
+
+import codecs
+
+from outcore.errors import IngestError
+from outcore.text.dialect import Dialect
+from outcore.text.places import SAME_BYTES
+from outcore.text.streams import Stream
+
+_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+#: How far to look for the first line end.
+HEAD_BYTES, LOOK_BYTES = 1 << 16, 1 << 20
+
+
+class Recoded:
+    """Reads a stream as UTF-8.
+
+    Attributes
+    ----------
+    encoding : str
+        That of the file.
+    mark_bytes : int
+        Length of its byte order mark.
+    """
+
+    def __init__(self, stream: Stream, path: str, dialect: Dialect) -> None:
+        self._stream = stream
+        self._path = path
+        self._exhausted = False
+        start = stream.read(HEAD_BYTES)
+        mark = next((mark for mark in _MARKS if start.startswith(mark)), b"")
+        given = "utf-16-le" if dialect.encoding == "utf-16" else dialect.encoding
+        self.encoding = _MARKS[mark] if mark and mark != b"\xef\xbb\xbf" else given
+        self.mark_bytes = len(mark) if _MARKS.get(mark) == self.encoding or self.encoding == "ascii" else 0
+        self._decoder = self._new_decoder()
+        self._returns = False  # until the newline is known
+        self._head = self._recode(start[self.mark_bytes :], HEAD_BYTES - len(start))
+        self._returns = self._find_newline(dialect.quote)
+        if self._returns:
+            self._head = self._head.replace(b"\r", b"\n")
+
+    def _new_decoder(self) -> codecs.IncrementalDecoder | None:
+        if self.encoding in SAME_BYTES:
+            return None
+        # What cannot be decoded passes as lone surrogates, which are no UTF-8.
+        errors = "surrogatepass" if self.encoding.startswith("utf-16") else "surrogateescape"
+        return codecs.getincrementaldecoder(self.encoding)(errors)
+
+    def _recode(self, data: bytes, missing: int) -> bytes:
+        """Turn bytes as they were read into UTF-8; `missing` of those asked for were not there."""
+        self._exhausted = missing > 0
+        if self._decoder is not None:
+            try:
+                data = self._decoder.decode(data, self._exhausted).encode("utf-8", "surrogatepass")
+            except UnicodeDecodeError as error:
+                raise IngestError(
+                    f"{self._path} ends in the middle of a character of {self.encoding} ({error.reason}).\n"
+                    'Is it whole, and of that encoding? Use for example encoding="latin-1" '
+                    "(--encoding latin-1)."
+                ) from error
+        return data.replace(b"\r", b"\n") if self._returns else data
+
+    def _find_newline(self, quote: str) -> bool:
+        """Whether the first line end outside quotes is a carriage return alone."""
+        position, mark = 0, quote.encode()
+        while True:
+            returned, ended = self._head.find(b"\r", position), self._head.find(b"\n", position)
+            if returned < 0 or 0 <= ended < returned:
+                if ended < 0 and not self._exhausted and len(self._head) < LOOK_BYTES:
+                    self._head += self._from_stream(HEAD_BYTES)
+                    continue
+                return False
+            if returned + 1 == len(self._head) and not self._exhausted:
+                self._head += self._from_stream(HEAD_BYTES)  # a \n may follow
+                continue
+            if not (mark and self._head.count(mark, 0, returned) % 2):
+                return self._head[returned + 1 : returned + 2] != b"\n"
+            position = returned + 1
+
+    def _from_stream(self, nbytes: int) -> bytes:
+        data = self._stream.read(nbytes)
+        return self._recode(data, nbytes - len(data))
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything was read; known with the read that reaches the end or the one after it."""
+        return self._exhausted and not self._head
+
+    def read(self, nbytes: int) -> bytes:
+        """Read about `nbytes`."""
+        if not self._head:
+            return self._from_stream(nbytes)
+        head, self._head = self._head, b""
+        return (
+            head if self._exhausted or len(head) >= nbytes else head + self._from_stream(nbytes - len(head))
+        )
+
+    def seek(self, byte: int) -> None:
+        """Go to a byte of the file at which a record starts."""
+        self._stream.seek(byte)
+        self._decoder = self._new_decoder()
+        self._head, self._exhausted = b"", False

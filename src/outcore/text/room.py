@@ -1,0 +1,74 @@
+"""How large chunks may be, and how many workers there are: the memory of an ingest, before it starts.
+
+Reads from : the budget
+Hands to   : text.running
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from outcore import budget
+from outcore.errors import OptionError
+from outcore.settings import MemoryLike
+
+#: Smaller chunks are slower (2 MB: 1.5 times), larger ones no faster.
+CHUNK_BYTES, GOOD_CHUNK_BYTES, LEAST_CHUNK_BYTES = 8 << 20, 1 << 20, 1 << 16
+#: What Polars keeps for its threads, whatever the size of a chunk.
+PARSER_BYTES = 32 << 20
+#: Bytes in use at the peak for each byte of a chunk: the text with its copies while it is cut and cleaned
+#: (4), the table that Polars makes of it (4), the rows (2) and the temporaries of a column (2).
+CHUNK_COST = 12
+#: The same for a single long record, which is in work alone.
+RECORD_COST = 5
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the budget allows.
+
+    Attributes
+    ----------
+    n_workers : int
+    chunk_bytes : int
+        Text that is taken at a time.
+    in_flight_bytes : int
+        Text that all workers may have in work.
+    record_bytes : int
+        The longest record.
+    """
+
+    n_workers: int
+    chunk_bytes: int
+    in_flight_bytes: int
+    record_bytes: int
+
+
+def make_room(memory: MemoryLike | None, workers: int | None) -> Room:
+    """Divide the budget.
+
+    Raises
+    ------
+    MemoryBudgetError
+        It is too small for one worker with the smallest chunk.
+    OptionError
+        `workers` is no number of threads.
+    """
+    if workers is not None and (not isinstance(workers, int) or workers is True or workers < 1):
+        raise OptionError(f"workers={workers!r} is not a number of threads.\nUse 1 or more, or None.")
+    least = {"parser": PARSER_BYTES, "smallest chunk": CHUNK_COST * LEAST_CHUNK_BYTES}
+    room = budget.require("ingest", least, memory) - PARSER_BYTES
+    in_flight = room // CHUNK_COST
+    wanted = workers or available_cpus()
+    smallest = GOOD_CHUNK_BYTES if workers is None else LEAST_CHUNK_BYTES
+    n_workers = min(wanted, max(1, in_flight // smallest))
+    chunk_bytes = min(CHUNK_BYTES, in_flight // n_workers)
+    return Room(n_workers, chunk_bytes, in_flight, max(room // RECORD_COST, chunk_bytes))
+
+
+def available_cpus() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
