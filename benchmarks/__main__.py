@@ -22,10 +22,14 @@ NAMES = (
     "hot",
     "write",
     "chunked",
+    "ingest",
+    "ingest_gzip",
+    "ingest_memory",
     "sequential",
     "rows",
     "windows",
     "full_windows",
+    "ingest_stream",
 )
 
 

@@ -8,6 +8,7 @@ Guarantees
 - By default a bar appears only on a terminal, and only once the work has lasted `PATIENCE_S`.
 - The drawing library is imported when the first bar appears, and no thread is started.
 - A callable gets ``(done, total)`` at most every `REFRESH_S`, and once at the end of work that succeeded.
+- What is told besides (`details`) is asked for when a bar is drawn, by the thread that advances it.
 """
 
 from __future__ import annotations
@@ -27,13 +28,21 @@ if TYPE_CHECKING:
 #: Work shorter than this shows no bar of its own accord: a bar that flashes by tells nobody anything.
 PATIENCE_S = 2.0
 REFRESH_S = 0.1
+#: Stands for a total that nobody knows, such as that of a pipe.
+UNKNOWN = -1
 
 Advance = Callable[[int], None]
 
 
 @contextmanager
 def bar(
-    what: str, total: int, progress: ProgressLike | None = None, *, unit: str = "bytes"
+    what: str,
+    total: int,
+    progress: ProgressLike | None = None,
+    *,
+    unit: str = "bytes",
+    done: int = 0,
+    details: Callable[[], str] | None = None,
 ) -> Iterator[Advance]:
     """Report progress while the block runs.
 
@@ -42,12 +51,16 @@ def bar(
     what : str
         One word for the work, shown before the bar.
     total : int
-        How much there is to do.
+        How much there is to do; `UNKNOWN`, or anything below zero, shows what was done, and no share of it.
     progress : bool or callable, optional
         True: a bar at once; False: nothing; a callable: gets ``(done, total)``. None takes the value of
         ``oc.options`` and, where that is not set, a bar when standard error is a terminal.
     unit : str
         ``"bytes"``, or what the numbers count, such as ``"rows"``.
+    done : int
+        How much was done before, by a run that was interrupted.
+    details : callable, optional
+        Returns a line to show below the bar.
 
     Yields
     ------
@@ -76,9 +89,9 @@ def bar(
         yield _nothing
         return
     report = (
-        _Reports(progress, total)
+        _Reports(progress, total, done)
         if callable(progress)
-        else _Drawing(what, total, unit, at_once=progress is True)
+        else _Drawing(what, total, unit, done, details, at_once=progress is True)
     )
     try:
         yield report.advance
@@ -99,10 +112,10 @@ def _nothing(n: int) -> None:
 class _Reports:
     """Calls the user's function, not too often."""
 
-    def __init__(self, function: Callable[[int, int], None], total: int) -> None:
+    def __init__(self, function: Callable[[int, int], None], total: int, done: int) -> None:
         self._function = function
         self._total = total
-        self._done = 0
+        self._done = done
         self._told = -1
         self._next_s = 0.0
 
@@ -128,11 +141,21 @@ class _Reports:
 class _Drawing:
     """A bar on standard error, drawn by whoever advances it."""
 
-    def __init__(self, what: str, total: int, unit: str, *, at_once: bool) -> None:
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        unit: str,
+        done: int,
+        details: Callable[[], str] | None,
+        *,
+        at_once: bool,
+    ) -> None:
         self._what = what
-        self._total = total
+        self._total = total if total >= 0 else None
         self._unit = unit
-        self._done = 0
+        self._done = done
+        self._details = details
         self._next_s = time.monotonic() + (0.0 if at_once else PATIENCE_S)
         self._display: Progress | None = None
         self._task: TaskID | None = None
@@ -146,8 +169,8 @@ class _Drawing:
             return
         self._next_s = now + REFRESH_S
         if self._display is None:
-            self._display = _new_display(self._unit)
-            self._task = self._display.add_task(self._what, total=self._total)
+            self._display = _new_display(self._unit, self._details)
+            self._task = self._display.add_task(self._what, total=self._total, completed=self._done)
             self._display.start()
         self._draw(self._display)
 
@@ -168,23 +191,34 @@ class _Drawing:
             self._display = None
 
 
-def _new_display(unit: str) -> Progress:
+def _new_display(unit: str, details: Callable[[], str] | None) -> Progress:
     # Imported here: it costs as much as everything else together and is needed for long work only.
     from rich import progress as rich
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    class Display(rich.Progress):
+        """A bar, and a line below it."""
+
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            if details is not None:
+                yield Text(f"  {details()}", style="progress.download", no_wrap=True, overflow="ellipsis")
 
     amount: list[rich.ProgressColumn] = (
         [rich.DownloadColumn(), rich.TransferSpeedColumn()]
         if unit == "bytes"
         else [rich.MofNCompleteColumn()]
     )
-    return rich.Progress(
+    console = Console(file=sys.stderr)
+    return Display(
         rich.TextColumn("{task.description}"),
-        rich.BarColumn(),
+        # The figures beside it take about fifty columns; cut short they would say something else.
+        rich.BarColumn(max(4, min(40, console.width - 50))),
         rich.TaskProgressColumn(),
         *amount,
         rich.TimeRemainingColumn(),
-        console=Console(file=sys.stderr),
+        console=console,
         auto_refresh=False,  # a refreshing thread would have to be joined before a fork
         transient=True,
     )

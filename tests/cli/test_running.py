@@ -5,15 +5,10 @@ Most commands run in this process, through `main`; what only a process shows run
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -21,37 +16,9 @@ import numpy as np
 import pytest
 
 import outcore as oc
-from outcore.cli import main
+from tests.cli.commands import COMMAND, outcore, process
 
-COMMAND = [sys.executable, "-m", "outcore"]
 TEXT = "name,n,x\nann,1,0.5\nbob,2,NA\n"
-
-
-@dataclass
-class Run:
-    stdout: str
-    stderr: str
-
-
-def outcore(folder: Path, *arguments: str, code: int = 0) -> Run:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            returned = main(arguments)
-        except SystemExit as left:  # argparse leaves this way
-            returned = left.code or 0
-    run = Run(out.getvalue(), err.getvalue())
-    assert returned == code, run
-    assert "\x1b" not in run.stdout + run.stderr  # no colour where nobody sees it
-    return run
-
-
-def process(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    run = subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False)
-    assert run.returncode == code, run.stdout + run.stderr
-    assert "Traceback" not in run.stderr
-    assert "\x1b" not in run.stdout + run.stderr
-    return run
 
 
 @pytest.fixture
@@ -59,39 +26,6 @@ def table(tmp_path: Path) -> Path:
     (tmp_path / "x.csv").write_text(TEXT)
     outcore(tmp_path, "ingest", "x.csv", "x.npy")
     return tmp_path
-
-
-def test_ingest(tmp_path: Path) -> None:
-    (tmp_path / "x.csv").write_text(TEXT)
-    plain = outcore(tmp_path, "ingest", "x.csv", "x.npy").stdout
-    assert "x.npy" in plain
-    assert "name:S3 n:i8 x:f8" in plain
-    assert "2 rows" in plain
-    made = json.loads(
-        outcore(tmp_path, "ingest", "*.csv", "y.h5::/y", "--compression", "gzip", "--json").stdout
-    )
-    assert made["address"] == f"{tmp_path}/y.h5::/y"
-    assert made["shape"] == [2]
-    assert made["dtype"] == [["name", "|S3"], ["n", "<i8"], ["x", "<f8"]]
-    assert {"nbytes", "seconds"} <= set(made)
-    with h5py.File(tmp_path / "y.h5") as f:
-        assert f["y"][0].tolist() == (b"ann", 1, 0.5)
-
-
-def test_ingest_with_every_option(tmp_path: Path) -> None:
-    (tmp_path / "x.txt").write_bytes("junk\n#c\n1;'é';-;1,5\n".encode("latin-1"))
-    options = (
-        "--dtype|d:f4 b:U3 a:i2|--delimiter|;|--no-header|--names|a,b,c,d|--columns|d,1,0|--skip-rows|1"
-        "|--comment|#|--quote|'|--encoding|latin-1|--decimal|,|--na|-|--fill|7|--memory|64MB|--no-progress|--overwrite"
-    )
-    outcore(tmp_path, "ingest", "x.txt", "x.npy", *options.split("|"))
-    assert np.load(tmp_path / "x.npy").tolist() == [(1.5, "é", 1)]
-
-
-def test_tabs_have_a_name(tmp_path: Path) -> None:
-    (tmp_path / "x.txt").write_text("1\t2\n")
-    outcore(tmp_path, "ingest", "x.txt", "x.npy", "--delimiter", "tab")
-    assert np.load(tmp_path / "x.npy").tolist() == [[1, 2]]
 
 
 def test_info(table: Path) -> None:
@@ -174,8 +108,7 @@ def test_the_script_is_installed(tmp_path: Path) -> None:
     [
         (("info", "nothing.npy"), "nothing.npy does not exist"),
         (("ingest", "no*.csv", "y.npy"), "the pattern matches no file"),
-        (("ingest", "x.csv", "x.npy"), "--overwrite"),
-        (("ingest", "x.csv", "y.npy", "--dtype", "i4"), "x.csv:2:1  name: 'ann' is not int32"),
+        (("convert", "x.npy", "x.npy"), "--overwrite"),
         (("describe", "x.npy", "--memory", "10"), "describe needs"),
         (("head", "x.csv"), "dtype"),
         (("ingest", "x.csv", "y.npy", "--memory", "lots"), "memory='lots'"),
@@ -194,37 +127,8 @@ def test_an_error_is_one_message_and_exit_code_1(table: Path, arguments: tuple[s
 def test_as_a_process_it_exits_with_the_same_codes(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(TEXT)
     assert json.loads(process(tmp_path, "ingest", "x.csv", "x.npy", "--json").stdout)["shape"] == [2]
-    assert process(tmp_path, "ingest", "x.csv", "x.npy", code=1).stderr.startswith("outcore: x.npy exists")
+    assert process(tmp_path, "convert", "x.npy", "x.npy", code=1).stderr.startswith("outcore: x.npy exists")
     assert "usage:" in process(tmp_path, "ingest", code=2).stderr
-
-
-def wait_for_partial(folder: Path, running: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
-    while not any(name.endswith(".partial") for name in os.listdir(folder)):
-        assert running.poll() is None, "it ended before it could be interrupted"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs POSIX signals")
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_interrupted_it_leaves_no_target(tmp_path: Path, sent: signal.Signals, code: int) -> None:
-    (tmp_path / "x.csv").write_text("1,2,3,4,5,6,7,8,9\n" * 2_000_000)
-    command = [*COMMAND, "ingest", "x.csv", "x.npy", "--memory", "32MB"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
-        wait_for_partial(tmp_path, running)
-        running.send_signal(sent)
-        _, errors = running.communicate(timeout=60)
-    assert running.returncode == code
-    assert b"Traceback" not in errors
-    left = set(os.listdir(tmp_path)) - {"x.csv"}
-    if sent == signal.SIGINT:
-        assert left == set()
-    else:  # nobody could clean up; the next writer does
-        assert all(name.endswith(".partial") for name in left)
-        (tmp_path / "y.csv").write_text("1,2\n")
-        process(tmp_path, "ingest", "y.csv", "x.npy")
-        assert sorted(os.listdir(tmp_path)) == ["x.csv", "x.npy", "y.csv"]
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
@@ -242,24 +146,3 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path) -> None:
         errors = running.stderr.read()
     assert errors == b""
     assert running.returncode == 141
-
-
-def test_a_bar_is_shown_on_a_terminal_only_when_asked_or_long(tmp_path: Path) -> None:
-    pty = pytest.importorskip("pty")
-    (tmp_path / "x.csv").write_text("1,2\n" * 1000)
-    for option, shown in (("--progress", True), ("--no-progress", False)):
-        parent, child = pty.openpty()
-        command = [*COMMAND, "ingest", "x.csv", "x.npy", "--overwrite", option]
-        environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1"}
-        run = subprocess.run(
-            command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=child, env=environment, check=True
-        )
-        os.close(child)
-        try:
-            written = os.read(parent, 1 << 16)
-        except OSError:  # nothing was written, and the other end is closed
-            written = b""
-        os.close(parent)
-        assert (b"ingest" in written) is shown
-        assert b"\x1b[3" not in written  # NO_COLOR
-        assert b"ingest" not in run.stdout

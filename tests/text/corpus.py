@@ -41,14 +41,19 @@ PLAN = Plan(
 ODD = {"utf-8": "\udcff", "cp1252": "\udc81", "utf-16-le": "\ud800", "utf-16-be": "\udc00"}
 #: Kinds of fault and the cells that have it: field, and text as it is written.
 BAD_CELLS: dict[str, list[tuple[int, str]]] = {
-    "quote": [(NAME, '"a"b'), (NOTE, 'a"b,c"d'), (NAME, '"a" '), (NOTE, 'a"\n"b'), (COLOR, '"red" ""'), (X, '5"\n6"')],
+    "quote": [
+        (NAME, '"a"b'), (NOTE, 'a"b,c"d'), (NAME, '"a" '), (NOTE, 'a"\n"b'), (COLOR, '"red" ""'),
+        (X, '5"\n6"'),
+    ],
     "nul": [(NOTE, "a\0"), (NAME, "\0"), (X, "1\0"), (NAME, '"a\0"'), (DAY, "2024-01-3\0")],
     "missing": [(N, ""), (N, "NA"), (N, " nan"), (N, '""'), (N, '"NA"')],
     "type": [
         (X, "x"), (X, '"1,5"'), (X, "1.5.2"), (X, '"a\nb"'), (X, "1_0"), (N, "1.5"), (N, "0x1F"), (N, "1 2"),
         (DAY, "31.1.2024"), (DAY, "2024-02-30"), (DAY, '"2024-01-31,"'), (X, "é"),
     ],
-    "range": [(N, "32768"), (N, " -40000"), (N, "9" * 30), (X, "1e309"), (X, '"-1E999"'), (DAY, "2024-01-31T10:00")],
+    "range": [
+        (N, "32768"), (N, " -40000"), (N, "9" * 30), (X, "1e309"), (X, '"-1E999"'), (DAY, "2024-01-31T10:00"),
+    ],
     "width": [(NAME, "abcdefghi"), (NAME, '"a,b\nc""def"'), (NAME, "aaaaaaaé")],
     "category": [(COLOR, "blue"), (COLOR, "Red"), (COLOR, '"red,"'), (COLOR, " red")],
 }  # fmt: skip
@@ -67,9 +72,10 @@ class Wrong:
 
 @dataclass(frozen=True)
 class Table:
-    """Chunks, what is wrong in them, and the rows of the other records and of all that can be masked."""
+    """Files, chunks of them, what is wrong; the rows of the good records, and of all but broken ones."""
 
     plan: Plan
+    files: dict[str, bytes]
     chunks: list[Chunk]
     wrong: list[Wrong]
     good: np.ndarray
@@ -102,27 +108,30 @@ ROWS = st.tuples(
 def tables(draw: st.DrawFn, *, mask: bool = False, n_wrong: int = 1) -> Table:
     """Draw files, break some cells of them, and cut them into chunks."""
     encoding = draw(st.sampled_from(["utf-8", "utf-8", "utf-16-le", "utf-16-be", "cp1252"]))
-    plan = replace(PLAN, dialect=replace(PLAN.dialect, encoding=encoding))
+    head = draw(st.sampled_from(["", "head,é\n", "a\n\n"]))
+    plan = replace(PLAN, dialect=replace(PLAN.dialect, encoding=encoding, skip_rows=head.count("\n")))
     if mask:
         plan = replace(plan, on_error="mask", meaning=replace(plan.meaning, fill=-1))
-    made = _Files(encoding, mask=mask)
+    made = _Files(encoding, head, mask=mask)
     sizes = draw(st.lists(st.integers(0, 6), min_size=1, max_size=4))
     faulty = draw(st.sets(st.integers(0, max(sum(sizes) - 1, 0)), max_size=n_wrong))
     for file, size in enumerate(sizes):
         made.add_file(draw, file, size, faulty)
     good, masked = np.array(made.good, DTYPE), np.array(made.masked, DTYPE)
-    return Table(plan, made.chunks(draw), made.wrong, good, masked, made.n_records)
+    return Table(plan, made.files, made.chunks(draw), made.wrong, good, masked, made.n_records)
 
 
 class _Files:
     """Files, as they are made record by record."""
 
-    def __init__(self, encoding: str, *, mask: bool) -> None:
+    def __init__(self, encoding: str, head: str, *, mask: bool) -> None:
         self._encoding = encoding
+        self._head = head
         self._mask = mask
         self._fill = -1.0 if mask else np.nan
         #: Stretches of text of which none need be with the next one in a chunk.
         self._stretches: list[tuple[Place, str, str]] = []
+        self.files: dict[str, bytes] = {}
         self.wrong: list[Wrong] = []
         self.good: list[Any] = []
         self.masked: list[Any] = []
@@ -130,7 +139,7 @@ class _Files:
 
     def add_file(self, draw: st.DrawFn, number: int, size: int, faulty: set[int]) -> None:
         end, quoting = draw(st.sampled_from(["\n", "\r\n"])), draw(st.sampled_from([0, 1]))
-        path, text = f"f{number}.csv", draw(st.sampled_from(["", "head,é\n", "a\n\n"]))  # as if skipped
+        path, text = f"f{number}.csv", self._head
         for _ in range(size):
             place = Place(number, self._nbytes(text), text.count("\n") + 1)
             before = draw(st.sampled_from(["", "", end, f"#c, 1{end}", end * 2]))
@@ -147,6 +156,7 @@ class _Files:
             text += before + record
             self._learn(row, kind, column)
             self.n_records += 1
+        self.files[path] = as_bytes(text.removesuffix(end) if draw(st.booleans()) else text, self._encoding)
 
     def _nbytes(self, text: str) -> int:
         return len(as_bytes(text, self._encoding))

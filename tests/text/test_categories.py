@@ -48,8 +48,17 @@ def test_texts_are_taken_as_they_are() -> None:
 
 @pytest.mark.parametrize(
     ("n", "fill", "dtype"),
-    [(0, None, "i1"), (127, None, "i1"), (128, None, "i2"), (2**15 - 1, None, "i2"), (2**15, None, "i4")]
-    + [(3, 127, "i1"), (3, 128, "i2"), (3, -40_000, "i4"), (3, 2**40, "i8")],
+    [
+        (0, None, "i1"),
+        (127, None, "i1"),
+        (128, None, "i2"),
+        (2**15 - 1, None, "i2"),
+        (2**15, None, "i4"),
+        (3, 127, "i1"),
+        (3, 128, "i2"),
+        (3, -40_000, "i4"),
+        (3, 2**40, "i8"),
+    ],
 )
 def test_the_type_of_codes_follows_from_their_number(n: int, fill: int | None, dtype: str) -> None:
     found = settle(Column(0, "a", np.dtype("S"), (), sought=True), tuple(map(str, range(n))), fill)
@@ -90,6 +99,12 @@ def test_a_name_may_hold_a_comma() -> None:
 def test_a_vocabulary_is_a_list_of_texts(vocabulary: object) -> None:
     with pytest.raises(oc.errors.OptionError, match=r"categories\['a'\] is .*, which is no list of texts"):
         as_wanted({"a": vocabulary}, [])
+
+
+@pytest.mark.parametrize("given", [2.5, [["a"]]])
+def test_what_names_no_columns(given: object) -> None:
+    with pytest.raises(oc.errors.OptionError, match=r"categories=.* does not name columns"):
+        as_wanted(given, [])
 
 
 def test_a_text_has_one_code() -> None:

@@ -130,7 +130,8 @@ def test_the_header_is_found(records: list[list[str]], header: bool) -> None:
         {"quote": "''"},
         {"decimal": ";"},
         {"decimal": ""},
-        {"encoding": "utf-16"},
+        {"encoding": "utf-32"},
+        {"encoding": 5},
         {"encoding": "no such"},
         {"comment": '"'},
         {"delimiter": ",", "decimal": ","},
@@ -145,10 +146,26 @@ def test_options_that_make_no_sense(wrong: dict[str, str]) -> None:
     assert repr(next(iter(wrong.values()))) in str(caught.value)
 
 
-def test_names_of_encodings_are_pythons() -> None:
-    assert [check_options(None, None, None, ".", e) for e in ("UTF8", "utf_8", "L1", "US-ASCII")] == [
-        "utf-8",
-        "utf-8",
-        "latin-1",
-        "ascii",
-    ]
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ("UTF8", "utf-8"),
+        ("utf_8_sig", "utf-8"),
+        ("L1", "latin-1"),
+        ("US-ASCII", "ascii"),
+        ("cp1252", "cp1252"),
+        ("latin9", "iso8859-15"),
+        ("utf16", "utf-16"),
+        ("UTF-16LE", "utf-16-le"),
+        ("utf_16_be", "utf-16-be"),
+    ],
+)
+def test_names_of_encodings_are_pythons(given: str, known: str) -> None:
+    assert check_options(None, None, None, ".", given) == known
+
+
+def test_a_limit_on_cells() -> None:
+    text = "1,2,3\n" * 10
+    assert len(split(text, Dialect(","), cells=1)) == 3
+    assert len(split(text, Dialect(","), cells=13)) == 5
+    assert len(split(text, Dialect(","), 2, cells=13)) == 2

@@ -18,10 +18,27 @@ from outcore.text.guessing import Guess
 NA = frozenset({"", "NA", "-99"})
 
 CELLS = st.one_of(
-    st.sampled_from(["", " ", "NA", " NA", "-99", "nan", "NaN", "inf", "-Infinity", "ınf", "true", "FALSE"]),
-    st.sampled_from(["1.", ".5", ".", "1e5", "1E-3", "+1.5", "1,5", "1_0", "0x1", "٣", "-", "e5", "1e", "+-1"]),
+    st.sampled_from(
+        [
+            "",
+            " ",
+            "NA",
+            " NA",
+            "-99",
+            "nan",
+            "NaN",
+            "inf",
+            "-Infinity",
+            "\N{LATIN SMALL LETTER DOTLESS I}nf",
+            "true",
+            "FALSE",
+        ]
+    ),
+    st.sampled_from(
+        ["1.", ".5", ".", "1e5", "1E-3", "+1.5", "1,5", "1_0", "0x1", "٣", "-", "e5", "1e", "+-1"]
+    ),
     st.sampled_from(["2024-01-31", "2024-01-31T10:00", "2024-01-31 10:00:01.25Z", "2024-1-31", "10:00"]),
-    st.sampled_from(["a\nb", 'say "x"', "a\r\nb", "\r", "é", "𝄞", '"', '""', "a,b", "x;y", "1\n", "\n1"]),
+    st.sampled_from(["a\nb", 'say "x"', "a\r\nb", "\rb", "é", "𝄞", '"', '""', "a,b", "x;y", "1\n", "\n1"]),
     st.integers(-(2**70), 2**70).map(str),
     st.integers(-9, 9).map(lambda n: f" {n} "),
     st.integers(0, 9).map(lambda n: f"{n:030d}"),
@@ -103,6 +120,11 @@ def test_records_with_zero_bytes_say_nothing() -> None:
     assert guesses_of(b"1,2\nx\0,3\n4,5\n", 2, [0, 1]) == [{Kind.INT}, {Kind.INT}]
 
 
+def test_carriage_returns() -> None:
+    # In quotes it is text; before a newline it is a part of that.
+    assert guesses_of(b'"1\r",2\r\n"3\r","4"\r\n', 2, [0, 1]) == [{Kind.TEXT}, {Kind.INT}]
+
+
 def test_bytes_that_are_no_text() -> None:
     assert guesses_of(b"1,\xff\n2,3\n", 2, [0, 1]) == [{Kind.INT}, {Kind.TEXT, Kind.INT}]
 
@@ -139,13 +161,22 @@ def test_parts_may_begin_anywhere(start: int, comment: str) -> None:
     whole = b"".join(lines) * 5
     begin = whole.find(b"\n", start) + 1
     evidence = Evidence([0, 1], 2, Dialect(",", comment=comment), Cells(NA))
-    evidence.add_part(whole[begin:])
+    evidence.add_part(whole[begin:], whole)
     assert [guess.kinds for guess in evidence.guesses().values()] == [{Kind.INT}, {Kind.TEXT}]
+
+
+@pytest.mark.parametrize("part", [b"x,y\n" * 9, b"x,y\n" * 9 + b'"\n', b"x,y\n" * 9 + b'x"\n3,4\n'])
+def test_lines_of_a_quoted_field_are_no_records(part: bytes) -> None:
+    evidence = Evidence([0, 1], 2, Dialect(","), Cells(NA))
+    evidence.add_part(part, b'1,"x,y\nx,y"\n')
+    assert all(guess.kinds <= {Kind.INT} for guess in evidence.guesses().values())
+    evidence.add_part(b"x,y\n", b'1,"x,y"\n')
+    assert evidence.guesses()[0].kinds >= {Kind.TEXT}
 
 
 def test_parts_with_quotes_inside_fields() -> None:
     evidence = Evidence([0, 1], 2, Dialect(","), Cells(NA))
-    evidence.add_part(b'5" a,1\n"b",2\n7" c,3\nd"e,4.5\n')
+    evidence.add_part(b'5" a,1\n"b",2\n7" c,3\nd"e,4.5\n', b"")
     assert [guess.kinds for guess in evidence.guesses().values()] == [{Kind.TEXT}, {Kind.INT, Kind.FLOAT}]
 
 

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,17 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outcore.text.cleaning import clean
+from outcore.text.cutting import Cutter
 from outcore.text.faults import Fault, examine
 from outcore.text.parse import Unreadable, rows
 from outcore.text.places import Chunk, Piece, Place
+from outcore.text.sources import find
 from tests.text import corpus
 from tests.text.corpus import Table, Wrong
 
-#: Of each test here; together they are more than 1000 broken tables in each run.
-EXAMPLES = 300
+#: Of each test here; together they are 800 broken tables in each run.
+EXAMPLES = 200
 
 
-def places(faults: list[Fault]) -> list[Wrong]:
+def places(faults: Iterable[Fault]) -> list[Wrong]:
     return [Wrong(f.path, f.line, f.column, f.byte, f.kind) for f in faults]
 
 
@@ -32,6 +39,12 @@ def test_every_fault_is_named_with_its_exact_place_and_the_other_records_are_rea
     assert places([fault for part in found for fault in part.faults]) == table.wrong
     assert sum(part.n_records for part in found) == table.n_records
     made = [part.rows for part in found if part.rows is not None]
+    for chunk, part, rows_ in zip(table.chunks, found, made, strict=True):
+        broken = {(f.piece, f.line) for f in part.faults}
+        assert part.left_out.tolist() == [
+            sum(piece == i for piece, _ in broken) for i in range(len(chunk.pieces))
+        ]
+        assert len(rows_) == part.n_records - part.left_out.sum()
     assert b"".join(part.tobytes() for part in made) == table.good.tobytes()
     assert all(part.dtype == table.good.dtype for part in made)
 
@@ -54,6 +67,31 @@ def test_what_the_parser_accepts_is_no_fault_and_what_it_refuses_is_one(table: T
         except Unreadable:
             accepted = False
         assert accepted == (len(examine(chunk, table.plan).faults) == 0)
+
+
+@settings(max_examples=EXAMPLES)
+@given(
+    table=corpus.tables(n_wrong=1) | corpus.tables(n_wrong=5),
+    chunk_bytes=st.integers(1, 300),
+    compressed=st.booleans(),
+)
+def test_files_that_are_cut_by_the_cutter(
+    tmp_path_factory: pytest.TempPathFactory, table: Table, chunk_bytes: int, compressed: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("corpus")
+    for name, data in table.files.items():
+        (folder / name).write_bytes(gzip.compress(data) if compressed else data)
+    found: list[Wrong] = []
+    made = b""
+    with Cutter(find(folder), table.plan.dialect, chunk_bytes) as cutter:
+        while (chunk := cutter.next()) is not None:
+            part = examine(chunk, table.plan)
+            found += [replace(wrong, path=os.path.basename(wrong.path)) for wrong in places(part.faults)]
+            assert part.rows is not None
+            made += part.rows.tobytes()
+    assert found == table.wrong
+    assert made == table.good.tobytes()
+    shutil.rmtree(folder)
 
 
 @given(

@@ -17,8 +17,10 @@ from outcore.text.schema_file import dump
 from outcore.text.sources import find
 from outcore.text.wishes import Wishes
 
+NOTHING = Wishes()
 
-def planned(folder: Path, *, wishes: Wishes = Wishes(), **texts: str) -> Plan:
+
+def planned(folder: Path, *, wishes: Wishes = NOTHING, **texts: str) -> Plan:
     for name, text in texts.items():
         (folder / f"{name}.csv").write_text(text)
     return make_plan(find(folder / "*.csv"), wishes)
@@ -107,6 +109,13 @@ def test_quotes_and_blanks_between_fields(tmp_path: Path) -> None:
     )
 
 
+def test_long_records(tmp_path: Path) -> None:
+    long = '"' + "lorem, ipsum\n" * 500_000 + '"\n'
+    plan = planned(tmp_path, a=f'id,"{"text" * 2000}"\n1.5,{long}2,{long}3,{long}')
+    assert plan.schema.header == ("id", "text" * 2000)
+    assert [column.dtype for column in plan.schema.columns] == ["f8", "S"]
+
+
 def test_the_header_is_kept_as_it_is_written(tmp_path: Path) -> None:
     assert planned(tmp_path, a="id, wind speed\n1,2\n").schema.header == ("id", " wind speed")
     assert planned(tmp_path, a="1,2\n3,4\n").schema.header == ()
@@ -143,7 +152,7 @@ def test_a_plan_knows_files_that_do_not_belong_to_it(tmp_path: Path) -> None:
     check_headers(find(tmp_path / "new.csv"), plan)
     check = header_check(Plan(plan.dialect, plan.schema, plan.meaning))
     check("x.csv", b'"a",b\r\n')
-    with pytest.raises(oc.errors.IngestError, match="x.csv has another header than the others"):
+    with pytest.raises(oc.errors.IngestError, match=r"x.csv has another header than the others"):
         check("x.csv", b"a, b\n")
     (tmp_path / "new.csv").unlink()
     (tmp_path / "a.csv").write_text("1,2\n")

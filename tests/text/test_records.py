@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from outcore.text.dialect import Dialect, split
-from outcore.text.records import count, count_byte, fields_in_each, lines, stray_quote, without_blank
+from outcore.text.records import (
+    count,
+    count_byte,
+    fields_in_each,
+    lines,
+    separators,
+    stray_quotes,
+    unsound,
+    without_blank,
+)
 
 DIALECT = Dialect(",")
 FIELDS = st.text(st.sampled_from('a1 ,"\n'), max_size=4)
@@ -58,21 +67,68 @@ def test_without_blank_lines_nothing_else_changes(document: tuple[bytes, list[li
 
 @given(documents())
 def test_well_written_quotes_are_not_stray(document: tuple[bytes, list[list[str]]]) -> None:
-    assert stray_quote(document[0], DIALECT) == -1
+    assert not len(stray_quotes(document[0], DIALECT))
+    assert unsound(document[0], DIALECT) == ""
 
 
 @pytest.mark.parametrize(
     ("data", "at"),
-    [(b'a,5" x\nb,6" y\n', 3), (b'"a"b,c\n', 2), (b'1,"a" \n', 4), (b'a "b",c\n', 2), (b'a,""\n', -1)],
+    [
+        (b'a,5" x\nb,6" y\n', [3]),  # the first quote opens what the second one closes, lines further down
+        (b'a,5" x, 6" y\n', [3]),
+        (b'a,5" x 6" y\n', []),  # both ways to count agree that these are letters like others
+        (b'a "b",c\n', []),
+        (b'a""b,c\n', []),
+        (b'"a"b,c\n', [2]),
+        (b'1,"a" \n', [4]),
+        (b'1,"a" \r\n', [4]),
+        (b'1,"a"\r\n', []),
+        (b'1,"a"\r', []),
+        (b'1,"a"\r2\n', [4]),
+        (b'a,""\n', []),
+        (b'"a""b","c"\n', []),
+        (b'"a"b"c",d\n', [2]),
+        (b'"a"" x, "b\n', [8]),
+        (b'a"b,c"d\n"e"f,g\n', [1, 10]),
+        (b'1,2"\n', [3]),
+        (b'"', [0]),
+    ],
 )
-def test_stray_quotes(data: bytes, at: int) -> None:
-    assert stray_quote(data, DIALECT) == at
+def test_stray_quotes(data: bytes, at: list[int]) -> None:
+    assert stray_quotes(data, DIALECT).tolist() == at
+    assert bool(unsound(data, DIALECT)) == bool(at)
+
+
+@given(st.text(st.sampled_from('a",\n'), max_size=12).map(lambda text: f"x,{text}\n"))
+def test_where_no_quote_is_stray_python_reads_what_all_read(text: str) -> None:
+    data = text.encode()
+    if len(stray_quotes(data, DIALECT)):
+        return
+    rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
+    assert split(text, DIALECT) == rows
+    assert fields_in_each(data, DIALECT, lines(data, DIALECT).starts).tolist() == [len(row) for row in rows]
 
 
 def test_quotes_that_mean_nothing() -> None:
     plain = Dialect(",", quote="")
     assert count(b'5",6\n"7,8\n', plain).separators == 2
-    assert stray_quote(b'5",6\n', plain) == -1
+    assert not len(stray_quotes(b'5",6\n', plain))
+    assert separators(b'5",6\n"7,8\n', plain).tolist() == [2, 7]
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "reason"),
+    [
+        (b"a\0,b\n", "utf-8", "a byte is zero"),
+        ("é,b\n".encode(), "ascii", "a byte is not ascii"),
+        (b"\xe9,b\n", "utf-8", "a byte is not utf-8"),
+        ("\ud800,b\n".encode("utf-8", "surrogatepass"), "utf-16", "a byte is not utf-16"),
+        ("é,b\n".encode(), "utf-8", ""),
+        (b"", "utf-8", ""),
+    ],
+)
+def test_bytes_that_are_no_text(data: bytes, encoding: str, reason: str) -> None:
+    assert unsound(data, Dialect(",", encoding=encoding)) == reason
 
 
 def test_nothing_at_all() -> None:

@@ -13,9 +13,11 @@ from outcore.text.dialect import Dialect
 from outcore.text.samples import Sampler
 from outcore.text.sources import find
 
+COMMA = Dialect(",")
+
 
 def sampled(
-    path: Path, data: bytes, nbytes: int = 100, dialect: Dialect = Dialect(",")
+    path: Path, data: bytes, nbytes: int = 100, dialect: Dialect = COMMA
 ) -> tuple[bytes, list[bytes]]:
     path.write_bytes(data)
     source = find(path)[0]
@@ -70,6 +72,12 @@ def test_lines_to_skip(tmp_path: Path, skip: int) -> None:
     assert sampled(tmp_path / "c.csv", text, dialect=Dialect(",", skip_rows=999))[0] == b""
 
 
+@pytest.mark.parametrize("length", [90, 110, 70_000, 200_000])
+def test_long_lines_to_skip(tmp_path: Path, length: int) -> None:
+    text = (b"x" * length + b"\n") * 3 + b"1,2\n" * 5
+    assert sampled(tmp_path / "a.csv", text, dialect=Dialect(",", skip_rows=3))[0] == b"1,2\n" * 5
+
+
 def test_wide_records_are_read_to_their_end(tmp_path: Path) -> None:
     record = b"1," * 500 + b"2\n"
     head, _ = sampled(tmp_path / "a.csv", record * 100)
@@ -77,6 +85,29 @@ def test_wide_records_are_read_to_their_end(tmp_path: Path) -> None:
     assert head == record * (len(head) // len(record))
     quoted = b'"' + b"x\n" * 5000 + b'",1\n'
     assert sampled(tmp_path / "b.csv", quoted * 4)[0].startswith(quoted)
+
+
+def test_there_is_a_record_besides_the_header(tmp_path: Path) -> None:
+    long = b'1,"' + b"x\n" * 5000 + b'"\n'
+    assert sampled(tmp_path / "a.csv", b"\nid,text\n" + long * 20)[0].startswith(b"\nid,text\n" + long)
+
+
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_long_fields_are_shortened(quote: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONG_BYTES", 0)
+    dialect = Dialect(",", quote)
+    long = b"x" * 5000
+    assert (
+        module.shortened(b"1," + long + b",2\n" + long + b"\r\n", dialect) == b"1,long text,2\nlong text\r\n"
+    )
+    quoted = b'"' + long + b'","a ""b"" c"\n'
+    expected = b'"long text","a ""b"" c"\n' if quote else b'long text,"a ""b"" c"\n'
+    assert module.shortened(quoted, dialect) == expected
+
+
+def test_short_samples_stay_as_they_are() -> None:
+    text = b"x" * 5000
+    assert module.shortened(text, COMMA) is text
 
 
 def test_a_quote_that_is_never_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

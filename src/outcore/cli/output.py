@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from outcore.budget import format_bytes
+
+#: Fields of a structured type that are written one by one.
+TOLD_FIELDS = 30
 
 
 def print_json(value: Any) -> None:
@@ -74,8 +77,8 @@ class Report:
     def __init__(self) -> None:
         self._start_s = time.perf_counter()
 
-    def print(self, made: Any, *, as_json: bool, note: str = "") -> None:
-        """Print where the array is, its shape, type, size, and how long it took."""
+    def print(self, made: Any, *, as_json: bool, note: str = "", more: dict[str, Any] | None = None) -> None:
+        """Print where the array is, its shape, type, size, how long it took, and (as JSON) what is `more`."""
         seconds = time.perf_counter() - self._start_s
         if as_json:
             print_json(
@@ -85,11 +88,12 @@ class Report:
                     "dtype": dtype_json(made.dtype),
                     "nbytes": made.nbytes,
                     "seconds": round(seconds, 3),
+                    **(more or {}),
                 }
             )
             return
         rate = f", {format_bytes(made.nbytes / seconds)}/s" if seconds > 1 else ""
-        print(f"{made.address}  {made.shape} {dtype_text(made.dtype)}  {format_bytes(made.nbytes)}")
+        print(f"{made.address}  {made.shape} {short_dtype(made.dtype)}  {format_bytes(made.nbytes)}")
         print(f"{note + ', ' if note else ''}{seconds:.1f} s{rate}")
 
 
@@ -101,9 +105,36 @@ def dtype_text(dtype: np.dtype[Any]) -> str:
     >>> dtype_text(np.dtype([("chr", "S10"), ("pos", "i4")]))
     'chr:S10 pos:i4'
     """
+    fields = _fields(dtype)
+    return str(dtype).lstrip("|") if fields is None else " ".join(fields)
+
+
+def short_dtype(dtype: np.dtype[Any], categories: Collection[str] = ()) -> str:
+    """Write a dtype for people: not all of many fields, and text of no width yet, or of categories, by name.
+
+    Examples
+    --------
+    >>> short_dtype(np.dtype([("chr", "S"), ("sample", "i1"), ("pos", "i4")]), ["sample"])
+    'chr:S sample:category pos:i4'
+    >>> short_dtype(np.dtype([(f"x{i}", "f4") for i in range(1000)]))[-38:]
+    ' x28:f4 ... 970 more fields ... x999:f4'
+    """
+    fields = _fields(dtype, categories)
+    if fields is None:
+        return dtype_text(dtype)
+    left_out = len(fields) - TOLD_FIELDS
+    if left_out > 1:
+        fields[TOLD_FIELDS - 1 : -1] = [f"... {left_out} more fields ..."]
+    return " ".join(fields)
+
+
+def _fields(dtype: np.dtype[Any], categories: Collection[str] = ()) -> list[str] | None:
+    """Write the fields; None for a type without, or with fields inside of fields."""
     if dtype.names is None or any(dtype[name].subdtype or dtype[name].names for name in dtype.names):
-        return str(dtype).lstrip("|")
-    return " ".join(f"{name}:{dtype[name].str.lstrip('<|=')}" for name in dtype.names)
+        return None
+    known = {"|S0": "S", "<U0": "U"}
+    types = ((name, known.get(dtype[name].str, dtype[name].str.lstrip("<|="))) for name in dtype.names)
+    return [f"{name}:{'category' if name in categories else text}" for name, text in types]
 
 
 def dtype_json(dtype: np.dtype[Any]) -> Any:

@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return PIPE_CLOSED
     except OSError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        print("outcore: interrupted; nothing is left half done", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"outcore: interrupted; {str(interrupt) or 'nothing is left half done'}", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from outcore.budget import format_bytes
-from outcore.demo import describing, ingesting, sharing, texts, windows
+from outcore.demo import breaking, describing, ingesting, sharing, texts, windows
 from outcore.demo.groups import Limit, find_limit
 from outcore.demo.place import in_memory, workplace
 from outcore.demo.report import as_dict, summary
@@ -46,6 +46,7 @@ class Job:
 JOBS = (
     Job(texts.disk_bytes, texts.work),
     Job(ingesting.disk_bytes, ingesting.work),
+    Job(breaking.disk_bytes, breaking.work),
     Job(windows.disk_bytes, windows.work),
     Job(describing.disk_bytes, describing.work),
     Job(sharing.disk_bytes, sharing.work),

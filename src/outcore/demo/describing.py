@@ -1,4 +1,4 @@
-"""Fourth job: count, missing, minimum, maximum, mean and deviation of each column.
+"""Fifth job: count, missing, minimum, maximum, mean and deviation of each column.
 
 Reads from : the matrix of `ingesting`
 Hands to   : demo.report

@@ -1,4 +1,4 @@
-"""Third job: random windows of an array larger than the memory, beside np.memmap and h5py.
+"""Fourth job: random windows of an array larger than the memory, beside np.memmap and h5py.
 
 Reads from : the arrays of `ingesting`
 Hands to   : demo.report

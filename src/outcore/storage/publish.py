@@ -59,20 +59,19 @@ class Partial:
         if os.path.islink(self.target):  # a link stays a link: the file that it leads to is replaced
             self.target = os.path.realpath(self.target)
         folder, name = os.path.split(self.target)
-        if not os.path.isdir(folder):
-            raise NotFoundError(
-                f"the folder {folder} does not exist; {name} cannot be written there.\n"
-                f"Create it first: os.makedirs({folder!r})."
-            )
+        check_folder(self.target)
         if os.path.isdir(self.target):
             raise ExistsError(
                 f"{self.target} is a folder; a file cannot take its name.\nChoose another name."
             )
         self.path = resume or os.path.join(folder, f".{name}.{secrets.token_hex(6)}.partial")
         flags = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        self._lock_fd: int | None = os.open(
-            self.path, flags if resume else flags | os.O_CREAT | os.O_EXCL, 0o666
-        )
+        try:
+            self._lock_fd: int | None = os.open(
+                self.path, flags if resume else flags | os.O_CREAT | os.O_EXCL, 0o666
+            )
+        except FileNotFoundError as error:
+            raise self._conflict(f"{self.path} has just gone") from error
         locked = _try_lock(self._lock_fd)
         if resume and not locked:  # it is another's: it must not be removed
             os.close(self._lock_fd)
@@ -161,7 +160,7 @@ class Partial:
             self._rename_without_replacing()
         self._finalizer.detach()
         self._unlock()
-        _sync_folder(os.path.dirname(self.target))
+        sync_folder(os.path.dirname(self.target))
 
     def _rename_without_replacing(self) -> None:
         # A hard link fails if the name is taken, which rename does not.
@@ -178,7 +177,8 @@ class Partial:
             self._refuse_existing()
             os.rename(self.path, self.target)
         else:
-            os.unlink(self.path)
+            with contextlib.suppress(FileNotFoundError):  # somebody who found both names removed this one
+                os.unlink(self.path)
 
     def discard(self) -> None:
         """Remove the partial file; the target stays as it was."""
@@ -200,6 +200,22 @@ class Partial:
             self._lock_fd = None
 
 
+def check_folder(path: str) -> None:
+    """Check that a file can be made in the folder of `path`, an absolute one.
+
+    Raises
+    ------
+    NotFoundError
+        The folder is missing.
+    """
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        raise NotFoundError(
+            f"the folder {folder} does not exist; {name} cannot be written there.\n"
+            f"Create it first: os.makedirs({folder!r})."
+        )
+
+
 def _try_lock(fd: int) -> bool:
     if fcntl is None:
         return True
@@ -217,7 +233,8 @@ def _remove(path: str, lock_fd: int, owner: int) -> None:
             os.unlink(path)
 
 
-def _sync_folder(folder: str) -> None:
+def sync_folder(folder: str) -> None:
+    """Bring the names in a folder to the device."""
     if not hasattr(os, "O_DIRECTORY"):  # Windows cannot open folders, and journals renames itself
         return
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

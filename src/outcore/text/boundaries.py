@@ -11,9 +11,13 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from numpy.typing import NDArray
 
 from outcore.text.cleaning import clean, mute_comments
-from outcore.text.dialect import Dialect
+from outcore.text.dialect import WHITESPACE, Dialect
+
+#: Text is counted in blocks that stay in the processor's cache; memory for all of it costs more than counting.
+BLOCK_BYTES = 1 << 18
 
 
 def count_byte(data: bytes | memoryview, byte: int) -> int:
@@ -24,7 +28,20 @@ def count_byte(data: bytes | memoryview, byte: int) -> int:
     >>> count_byte(b"1,2,3", ord(","))
     2
     """
-    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == byte))
+    array = np.frombuffer(data, np.uint8)
+    # In blocks that stay in the processor's cache.
+    return sum(
+        int(np.count_nonzero(array[start : start + BLOCK_BYTES] == byte))
+        for start in range(0, len(array), BLOCK_BYTES)
+    )
+
+
+def holds_byte(array: NDArray[np.uint8], byte: int) -> bool:
+    """Whether a byte stands anywhere; over as soon as it is found."""
+    return any(
+        bool((array[start : start + BLOCK_BYTES] == byte).any())
+        for start in range(0, len(array), BLOCK_BYTES)
+    )
 
 
 def last_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> int:
@@ -51,7 +68,8 @@ def last_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> i
     end = block.rfind(b"\n")
     quotes = before.count(mark) + (count_byte(memoryview(block)[: end + 1], mark[0]) if end >= 0 else 0)
     while end >= 0 and quotes % 2:
-        earlier = block.rfind(b"\n", 0, end)
+        # Up to the quote before it, no newline is outside quotes.
+        earlier = block.rfind(b"\n", 0, max(block.rfind(mark, 0, end), 0))
         quotes -= block.count(mark, earlier + 1, end)
         end = earlier
     return end + 1
@@ -60,21 +78,39 @@ def last_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> i
 def open_quote(text: bytes, dialect: Dialect) -> int:
     r"""Return where the quote stands that `text`, from a record's start on, does not close; -1 if none.
 
+    The quotes behind it open where they are meant to close, and the other way round. So it is the first one
+    that is closed in front of something other than the end of a field, if there is one, and else the last.
+
     Examples
     --------
     >>> open_quote(b'"a",1\n"b ""c"",2\n3,4\n', Dialect(","))
+    6
+    >>> open_quote(b'"a",1\n"b,2\n"c",3\n', Dialect(","))
     6
     """
     mark = dialect.quote.encode()
     if not mark or mark not in text:
         return -1
     text = mute_comments(text, dialect)
+    array = np.frombuffer(text, np.uint8)
     if count_byte(text, mark[0]) % 2 == 0:
         return -1
-    at = text.rfind(mark)
-    while at > 1 and text[at - 1 : at] == mark:  # two of them are one quote inside the field
-        at = text.rfind(mark, 0, at - 1)
-    return at
+    at = np.flatnonzero(array == mark[0])
+    opening, closing = at[::2], at[1::2]
+    firsts = np.append(True, opening[1:] != closing + 1)  # otherwise two are one quote inside the field
+    starts = opening[firsts]
+    ends = closing[np.flatnonzero(firsts)[1:] - 1]
+    edges = b"\n" + (b" \t" if dialect.delimiter == WHITESPACE else dialect.separator.encode())
+    begins = (starts == 0) | _among(array[np.maximum(starts - 1, 0)], edges)
+    stops = _among(array[ends + 1], edges + b"\r")
+    for i in np.flatnonzero(~(begins[:-1] & stops)).tolist():
+        if begins[i] or not text[starts[i] : ends[i]].translate(None, edges) == text[starts[i] : ends[i]]:
+            return int(starts[i])
+    return int(starts[-1])
+
+
+def _among(bytes_: NDArray[np.uint8], wanted: bytes) -> NDArray[np.bool_]:
+    return np.isin(bytes_, np.frombuffer(wanted, np.uint8))
 
 
 def field_at(text: bytes, position: int, dialect: Dialect) -> int:
@@ -115,11 +151,9 @@ def header_end(data: bytes, dialect: Dialect, *, ended: bool) -> int:
             return 0
         end = end or len(data)
         record = data[start:end].strip(b"\r\n")
-        blank = not record.strip(b" \t") if dialect.separator == " " else not record
-        comment = bool(prefix) and record.lstrip(b" \t" if dialect.separator == " " else b"").startswith(
-            prefix
-        )
-        if not blank and not comment:
+        if dialect.delimiter == WHITESPACE:
+            record = record.strip(b" \t")
+        if record and not (prefix and record.startswith(prefix)):
             return end
         start = end
     return 0

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from outcore.errors import DTypeError, IngestError, OptionError
 from outcore.text.schema import Column, listed, place_of, places_by_name
+from outcore.text.schema_text import dtype_text
 from outcore.text.texts import Mask
 
 #: Which columns are categories, and their vocabularies where these are fixed.
@@ -61,7 +62,7 @@ def as_wanted(given: CategoriesLike | None, known: Sequence[str]) -> dict[str | 
     Raises
     ------
     OptionError
-        A vocabulary that is none.
+        Not names of columns, or a vocabulary that is none.
 
     Examples
     --------
@@ -76,7 +77,13 @@ def as_wanted(given: CategoriesLike | None, known: Sequence[str]) -> dict[str | 
         return dict.fromkeys([given] if given in known or "," not in given else given.split(","))
     if isinstance(given, (int, np.integer)):
         return {int(given): None}
-    return dict.fromkeys(given)
+    try:
+        return dict.fromkeys(given)
+    except TypeError as error:
+        raise OptionError(
+            f"categories={given!r} does not name columns ({error}).\n"
+            'Use a name, a list of names, or vocabularies: categories={"carrier": ["AA", "UA"]}.'
+        ) from error
 
 
 def _vocabulary(name: object, texts: object) -> tuple[str, ...]:
@@ -204,7 +211,8 @@ def settle(column: Column, vocabulary: tuple[str, ...], fill: float | None) -> C
     if len(vocabulary) > room:
         raise DTypeError(
             f"{column.name} has {len(vocabulary)} categories; {dtype} holds the codes of {room}.\n"
-            f'Use dtype="{column.name}:{_code_type(len(vocabulary), fill)}" or "{column.name}:category".'
+            f'Use dtype="{column.name}:{dtype_text(_code_type(len(vocabulary), fill))}", or leave it to '
+            f'"{column.name}:category".'
         )
     return replace(column, dtype=dtype, categories=vocabulary, sought=False)
 

@@ -134,8 +134,8 @@ def convert(series: pl.Series, column: Column, meaning: Values, *, truncate: boo
 
 
 def _plain(texts: pl.Series, meaning: Values) -> tuple[pl.Series, pl.Series]:
-    """Strip blanks; say which cells are missing."""
-    plain = texts.str.strip_chars(" ")
+    """Strip what Polars passes over before numbers that it reads itself; say which cells are missing."""
+    plain = texts.str.strip_chars(" \t")
     return plain, plain.is_null() | plain.is_in(["", *meaning.na_values]).fill_null(True)
 
 
@@ -151,7 +151,7 @@ def _numbers(texts: pl.Series, dtype: np.dtype[Any], meaning: Values) -> tuple[p
         spelled = plain.str.contains("(?i)inf").fill_null(False)
         beyond = numbers.is_infinite()
         if dtype.itemsize == 2:
-            beyond = beyond | (numbers.abs() >= 65520)  # rounds to infinity
+            beyond = beyond | ((numbers.abs() >= 65520) & ~numbers.is_nan())  # rounds to infinity
         wrong = wrong | (beyond & ~spelled).fill_null(False)
     numbers = pl.select(pl.when(~(missing | wrong)).then(numbers)).to_series()
     wrong = wrong & ~missing

@@ -20,6 +20,9 @@ from outcore.text.survey import Survey
 class _Silent:
     """Steps that place nothing; the order of chunks is kept for errors."""
 
+    def __init__(self) -> None:
+        self.n_done = 0
+
     def place(self, chunk: Chunk, part: int, *, last: bool) -> int:
         return part
 
@@ -27,7 +30,8 @@ class _Silent:
         """Nothing is written."""
 
     def commit(self, placed: int) -> None:
-        """Nothing was written."""
+        """Add the records up."""
+        self.n_done += placed
 
     def rest(self) -> None:
         """Nothing waits."""
@@ -37,22 +41,19 @@ class Counting(_Silent):
     """Counts records, bad ones among them."""
 
     def __init__(self, plan: Plan) -> None:
+        super().__init__()
         self._plan = plan
-        self.n_records = 0
 
     def parse(self, chunk: Chunk) -> tuple[int, Iterator[int]]:
         """Count the records of a chunk."""
         return count(clean(chunk.data, self._plan.dialect), self._plan.dialect).records, iter(())
-
-    def commit(self, placed: int) -> None:
-        """Add them up."""
-        self.n_records += placed
 
 
 class Surveying(_Silent):
     """Adds chunks to a survey; records that cannot be read are left out, or stop the work."""
 
     def __init__(self, plan: Plan, survey: Survey, target: str) -> None:
+        super().__init__()
         self._plan = plan
         self._survey = survey
         self._target = target

@@ -28,8 +28,8 @@ from outcore.errors import IngestError, OptionError
 from outcore.text.parallel_gzip import ParallelGzip, worth
 from outcore.text.raw_bytes import Readable
 
-#: Compressed bytes taken at a time.
-PIECE_BYTES = 256 << 10
+#: Compressed bytes taken at a time. Each piece costs a wait for the interpreter lock, or several.
+PIECE_BYTES = 1 << 20
 
 
 class DamageError(ValueError):

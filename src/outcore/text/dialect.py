@@ -139,7 +139,7 @@ def split(text: str, dialect: Dialect, limit: int | None = None, cells: int | No
     separator, quote = re.escape(dialect.separator), re.escape(dialect.quote)
     plain = rf"([^{separator}\n]*)"
     quoted = (
-        rf"{quote}((?:[^{quote}]|{quote}{quote})*){quote}(?=[{separator}\r\n]|\Z)|" if quote else "(?!)()|"
+        rf"{quote}((?:[^{quote}]++|{quote}{quote})*+){quote}(?=[{separator}\r\n]|\Z)|" if quote else "(?!)()|"
     )
     field = re.compile(rf"(?:{quoted}{plain})({separator}|\r?\n|\r?\Z)")
     records: list[list[str]] = []

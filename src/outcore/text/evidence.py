@@ -71,26 +71,36 @@ class Evidence:
         if self._nbytes >= BATCH_BYTES:
             self._flush()
 
-    def add_part(self, lines_of_text: bytes) -> None:
-        """Take in whole lines from the middle of a file, which may begin inside quotes."""
+    def add_part(self, lines_of_text: bytes, head: bytes) -> None:
+        """Take in whole lines from the middle of a file, which may begin inside quotes.
+
+        Parameters
+        ----------
+        head : bytes
+            Clean text from the start of the file. Where quoted fields go over several lines there, lines
+            without quotes say nothing: they may be a part of one.
+        """
         dialect = self._dialect
         mark = dialect.quote.encode()
+        lines_in_quotes = _has_lines_in_quotes(head, dialect)
         if not mark or mark not in lines_of_text:
-            self.add(clean(lines_of_text, dialect))
+            if not lines_in_quotes:
+                self.add(clean(lines_of_text, dialect))
             return
         readings = []
         for before in (b"", mark):
             text = clean(before + lines_of_text, dialect)
             text = text[: last_record_end(text, dialect)]
+            if len(stray_quotes(text, dialect)) or (not before and lines_in_quotes and mark not in text):
+                continue
             if before:
                 text = text[_first_record_end(text, dialect) :]  # the end of a record, with a made up quote
-            if text and not len(stray_quotes(text, dialect)):
-                found = lines(text, dialect)
-                fitting = fields_in_each(text, dialect, found.starts) == self._width
-                readings.append((int(np.count_nonzero(fitting)), text))
+            found = lines(text, dialect)
+            fitting = fields_in_each(text, dialect, found.starts) == self._width
+            readings.append((int(np.count_nonzero(fitting)), text))
         if readings:
             self.add(max(readings, key=lambda reading: reading[0])[1])
-        else:
+        elif not lines_in_quotes:
             self._add_stray(clean(lines_of_text, dialect))
 
     def guesses(self) -> dict[int, Guess]:
@@ -213,6 +223,17 @@ class Evidence:
             if len(record) == self._width:
                 for place in self._places:
                     self._other(place).add(record[place])
+
+
+def _has_lines_in_quotes(text: bytes, dialect: Dialect) -> bool:
+    mark = dialect.quote.encode()
+    if not mark or mark not in text:
+        return False
+    found = lines(text, dialect)
+    return any(
+        b"\n" in text[start:end]
+        for start, end in zip(found.starts.tolist(), found.ends.tolist(), strict=True)
+    )
 
 
 def _first_record_end(text: bytes, dialect: Dialect) -> int:

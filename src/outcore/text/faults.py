@@ -16,7 +16,6 @@ Only a chunk that failed is looked at again; clean chunks pay nothing for the ex
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,20 +24,17 @@ from numpy.typing import NDArray
 
 from outcore.errors import IngestError
 from outcore.text import diagnosis, parse, structure
+from outcore.text.cell_faults import wrong_cells
 from outcore.text.cleaning import clean
 from outcore.text.diagnosis import KINDS
 from outcore.text.dialect import Dialect
-from outcore.text.listing import Fault, Faults, Found
+from outcore.text.listing import Fault, Faults
 from outcore.text.parse import Plan, Unreadable
 from outcore.text.places import Chunk
-from outcore.text.records import without_blank
-from outcore.text.structure import Records, Spots
+from outcore.text.records import Positions
+from outcore.text.structure import Found, Records, Spots
 
 __all__ = ["KINDS", "Examined", "Fault", "Faults", "Inspected", "examine", "inspect"]
-
-#: Parts in which a chunk is tried, to look closer only at those that fail. A part has so many bytes or more,
-#: and so many for each column, since a column costs time of its own.
-PARTS, LEAST_PART_BYTES, COLUMN_BYTES = 16, 1 << 16, 1 << 10
 
 
 @dataclass(frozen=True)
@@ -56,12 +52,15 @@ class Inspected:
         How to read `data`.
     n_records : int
         Records of the chunk, bad ones among them.
+    left_out : ndarray of int64, shape (n_pieces,)
+        Records of each piece that are not in `data`.
     """
 
     faults: Faults
     data: bytes
     plan: Plan
     n_records: int
+    left_out: Positions
 
 
 @dataclass(frozen=True)
@@ -76,6 +75,8 @@ class Examined:
         All of them.
     n_records : int
         Records of the chunk, bad ones among them.
+    left_out : ndarray of int64, shape (n_pieces,)
+        Records of each piece that gave no row, or are not to give one.
     cut : int
         How many texts of `rows` were cut to fit.
     """
@@ -83,6 +84,7 @@ class Examined:
     rows: NDArray[Any] | None
     faults: Faults
     n_records: int
+    left_out: Positions
     cut: int = 0
 
 
@@ -98,12 +100,12 @@ def examine(chunk: Chunk, plan: Plan) -> Examined:
     if plan.on_error == "stop":
         if not found.faults:
             raise defect(chunk, "no record has a fault")
-        return Examined(None, found.faults, found.n_records)
+        return Examined(None, found.faults, found.n_records, found.left_out)
     try:
         rows = parse.rows(found.data, found.plan)
     except Unreadable as reason:
         raise defect(chunk, str(reason)) from reason
-    return Examined(rows.values, found.faults, found.n_records, rows.cut)
+    return Examined(rows.values, found.faults, found.n_records, found.left_out, rows.cut)
 
 
 def defect(chunk: Chunk, reason: str) -> IngestError:
@@ -135,7 +137,7 @@ def inspect(chunk: Chunk, plan: Plan) -> Inspected:
     zeros, undecodable = structure.zeros(records), structure.undecodable(records, plan.dialect)
     zeros, undecodable = zeros.where(~broken[zeros.record]), undecodable.where(~broken[undecodable.record])
     undecodable = undecodable.where(~np.isin(undecodable.keys(n_fields), zeros.keys(n_fields)))
-    cells = _cells(_readable(records, broken, zeros, undecodable), np.flatnonzero(~broken), plan)
+    cells = wrong_cells(_readable(records, broken, zeros, undecodable), np.flatnonzero(~broken), plan)
     known = np.concatenate([zeros.keys(n_fields), undecodable.keys(n_fields)])
     found = Found.all(
         [
@@ -147,8 +149,14 @@ def inspect(chunk: Chunk, plan: Plan) -> Inspected:
         ]
     )
     found = found.at(np.lexsort((found.column, found.field, found.record)))
-    data, changed = _kept(records, found, plan)
-    return Inspected(Faults(chunk, plan, records, found), data, changed, len(records))
+    whole = np.ones(len(found), np.bool_)
+    if plan.on_error == "mask":  # a fault of quotes has a field, but its record has no cells
+        whole = (found.field < 0) | (found.kind == diagnosis.QUOTE)
+    data, changed = _kept(records, found, whole, plan)
+    faults = Faults(chunk, plan, records, found)
+    _, first = np.unique(found.record[whole], return_index=True)
+    left_out = np.bincount(faults.pieces[whole][first], minlength=len(chunk.pieces))
+    return Inspected(faults, data, changed, len(records), left_out)
 
 
 def _readable(records: Records, broken: NDArray[np.bool_], zeros: Spots, undecodable: Spots) -> bytes:
@@ -163,12 +171,9 @@ def _readable(records: Records, broken: NDArray[np.bool_], zeros: Spots, undecod
     return structure.without(data, gone) if broken.any() else data
 
 
-def _kept(records: Records, found: Found, plan: Plan) -> tuple[bytes, Plan]:
-    """Leave bad records out, or only the text of bad cells."""
+def _kept(records: Records, found: Found, whole: NDArray[np.bool_], plan: Plan) -> tuple[bytes, Plan]:
+    """Leave out the records of those faults that are `whole`, and the text of the other bad cells."""
     size = len(records.data)
-    whole = np.ones(len(found), np.bool_)
-    if plan.on_error == "mask":  # a fault of quotes has a field, but its record has no cells
-        whole = (found.field < 0) | (found.kind == diagnosis.QUOTE)
     gone = np.unique(found.record[whole])
     left_out = structure.inside(*records.lines(gone), size)
     bad = np.unique(np.stack([found.record[~whole], found.field[~whole]]), axis=1)
@@ -195,85 +200,3 @@ def _unused(data: bytes, dialect: Dialect) -> str:
         "every character of ASCII stands in this column, so none is left to mask bad cells with.\n"
         'Use on_error="reject" (--on-error reject).'
     )
-
-
-def _cells(data: bytes, numbers: NDArray[np.int64], plan: Plan) -> Found:
-    """Find the cells that are no values.
-
-    Parameters
-    ----------
-    data : bytes
-        Records that are text and have as many fields as they should.
-    numbers : ndarray of int64
-        Their places among all records of the chunk.
-    """
-    records = Records(data, plan.dialect)
-    found = [Found.of(Spots(numbers[:0], numbers[:0]), 0)]
-    size = max(LEAST_PART_BYTES, len(data) // PARTS, COLUMN_BYTES * len(plan.schema.columns))
-    # So that the table of all texts is not much larger than the chunk.
-    room = parse.TABLE_COST * max(len(data), 1 << 20)
-    step = max(1, room // (parse.CELL_BYTES * len(plan.schema.columns)))
-    first = 0
-    while first < len(records):
-        last = int(np.searchsorted(records.starts, records.starts[first] + size))
-        if not _reads(records, first, last, plan):
-            for start in range(first, last, step):
-                found += _looked_at(records, start, min(start + step, last), plan)
-        first = last
-    together = Found.all(found)
-    return replace(together, record=numbers[together.record])
-
-
-def _looked_at(records: Records, first: int, last: int, plan: Plan) -> Iterator[Found]:
-    """Convert every column of a stretch, and note where that fails."""
-    try:
-        texts = parse.read_texts(without_blank(records.stretch(first, last), plan.dialect), plan)
-    except Unreadable:
-        if last - first == 1:
-            yield _refused(first)
-            return
-        middle = (first + last) // 2
-        yield from _looked_at(records, first, middle, plan)
-        yield from _looked_at(records, middle, last, plan)
-        return
-    fine = True
-    for i, column in enumerate(plan.schema.columns):
-        if column.unmeasured:
-            continue  # any text will do
-        cells = texts[f"column_{column.place + 1}"]
-        wrong = np.flatnonzero(diagnosis.wrong_cells(cells, column, plan))
-        if len(wrong):
-            fine, kinds = False, diagnosis.kinds(cells.gather(wrong), column, plan.meaning)
-            yield Found(first + wrong, np.full(len(wrong), column.place), np.full(len(wrong), i), kinds)
-    if fine:
-        yield from _unread(records, first, last, plan)
-
-
-def _unread(records: Records, first: int, last: int, plan: Plan) -> Iterator[Found]:
-    """Find the records that the parser refuses, though each of their cells is a value."""
-    if _reads(records, first, last, plan):
-        return
-    if last - first == 1:
-        yield _refused(first)
-        return
-    middle = (first + last) // 2
-    yield from _unread(records, first, middle, plan)
-    yield from _unread(records, middle, last, plan)
-
-
-def _refused(record: int) -> Found:
-    return Found.of(Spots(np.array([record]), np.array([-1])), diagnosis.TYPE)
-
-
-def _reads(records: Records, first: int, last: int, plan: Plan) -> bool:
-    schema = plan.schema
-    measured = tuple(column for column in schema.columns if not column.unmeasured)
-    if not measured:
-        return False  # nothing to gain: the closer look converts nothing either
-    if len(measured) < len(schema.columns):
-        plan = replace(plan, schema=replace(schema, columns=measured, matrix=False, record=None))
-    try:
-        parse.rows(records.stretch(first, last), plan)
-    except Unreadable:
-        return False
-    return True

@@ -14,7 +14,7 @@ Guarantees
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from numpy.typing import DTypeLike
@@ -24,8 +24,9 @@ from outcore.settings import MemoryLike, ProgressLike
 from outcore.shared.sharedarray import SharedArray
 from outcore.text.categories import CategoriesLike
 from outcore.text.file_run import FileRun
+from outcore.text.journal import Sidecar
 from outcore.text.memory_run import into_memory
-from outcore.text.request import OnError, Outcome, Request
+from outcore.text.request import Intent, OnError, Outcome, Request
 from outcore.text.room import make_room
 from outcore.text.sources import SourcesLike, find
 from outcore.text.wishes import MISSING, SchemaLike, Wishes
@@ -131,8 +132,8 @@ def ingest(
     workers : int, optional
         Threads; as many as there are processors, or fewer where the budget asks for it.
     progress : bool or callable, optional
-        A bar (True), none (False), or ``callable(done_bytes, total_bytes)``; by default a bar for long work
-        on a terminal.
+        A bar (True), none (False), or ``callable(done_bytes, total_bytes)``, with a total of -1 where that is
+        not known; by default a bar for long work on a terminal.
     overwrite : bool
         Whether an existing target may be replaced; it stays until the new one is complete.
     chunks, compression
@@ -195,7 +196,8 @@ def ingest(
     >>> oc.ingest("bad.csv", "good.npy", "f4", on_error="reject")[:]
     array([[1.  , 0.5 ],
            [3.  , 0.25]], dtype=float32)
-    >>> print(open("good.rejects.csv").read(), end="")
+    >>> with open("good.rejects.csv") as f:
+    ...     print(f.read(), end="")
     file,line,column,byte,field,kind,text
     bad.csv,3,2,14,pct,type,?
     """
@@ -231,11 +233,33 @@ def ingest(
     return run(sources, target, request).array
 
 
-def run(sources: SourcesLike, target: TargetLike, request: Request) -> Outcome:
-    """Do what `ingest` does, and tell what became of it."""
+def run(
+    sources: SourcesLike,
+    target: TargetLike,
+    request: Request,
+    tell: Callable[[Intent], None] | None = None,
+) -> Outcome:
+    """Do what `ingest` does, and tell what became of it.
+
+    Parameters
+    ----------
+    tell : callable, optional
+        Hears what a run into a file is about to do, before anything but samples is read.
+    """
     request.check()
     room = make_room(request.memory, request.workers)
-    with find(sources) as files:
-        if target is None or isinstance(target, SharedArray):
+    if target is None or isinstance(target, SharedArray):
+        with find(sources) as files:
             return into_memory(files, target, request, room)
-        return FileRun(files, os.fspath(target), request, room).run()
+    with find(sources, but=Sidecar(target, request.rejects).written) as files:
+        return FileRun(files, os.fspath(target), request, room).run(tell)
+
+
+def intend(
+    sources: SourcesLike, target: str | os.PathLike[str], request: Request, tell: Callable[[Intent], None]
+) -> None:
+    """Tell what `run` would do, after the same checks; nothing is written, and only samples are read."""
+    request.check()
+    room = make_room(request.memory, request.workers)
+    with find(sources, but=Sidecar(target, request.rejects).written) as files:
+        tell(FileRun(files, os.fspath(target), request, room).intent())

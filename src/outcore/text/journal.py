@@ -6,16 +6,19 @@ Hands to   : text.ingesting
 Guarantees
 - An entry says only what is true after a crash: the rows that it counts were written before it, and an entry
   that is to survive the machine was preceded by a sync of them.
-- An entry that was cut short by a crash is passed over.
-- The record of a finished target is replaced in one step, after the target itself.
+- An entry that was cut short by a crash is passed over, and taken out before others follow.
+- The record of a finished target is replaced in one step, after the target itself. Killed in between, what is
+  missing can be done again from the last entry, any number of times.
 
 The folder holds ``schema.json`` (types and dialect, to be read and edited), ``sources.csv`` (each file with
 its size, time and rows) and ``finished.json``; while a run lasts ``run.jsonl``, ``run.sources.csv`` and, if
-need be, ``run.rejects.csv``. A database was rejected: a list that only grows needs none, and text can be read.
+need be, ``run.rejects.csv``. A database was rejected: a list that only grows needs none, and text can be
+read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -27,7 +30,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from outcore.storage import formats
+from outcore.storage.file import full
+from outcore.storage.publish import sync_folder
 from outcore.text.places import Place
 
 VERSION = 1
@@ -77,7 +84,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Finished:
-    """The record of a finished target: what was asked for, what was decided, marks of its file, counts."""
+    """The record of a finished target: what was asked for and decided, its `marks`, counts, rejects file."""
 
     wishes: dict[str, Any]
     plan: str
@@ -87,6 +94,7 @@ class Finished:
     n_rejects: int
     n_masked: int
     n_cut: int
+    rejects: str
 
 
 @dataclass(frozen=True)
@@ -102,11 +110,11 @@ class Interrupted:
     grows : bool
         Whether it began with the rows of a finished target.
     before : list of int or None
-        Marks of the target's file when the run began; None if there was none.
+        `marks` of the target when the run began; None if there was none.
     checkpoint : Checkpoint
         The last place that is safe.
     complete : list of int or None
-        Marks of the flat file when it was complete.
+        `marks` that the target has once it is there; None before all rows are written.
     """
 
     wishes: dict[str, Any]
@@ -131,6 +139,7 @@ class Sidecar:
         self, address: str | os.PathLike[str], rejects: str | os.PathLike[str] | None = None
     ) -> None:
         path, inner = formats.split(address)
+        self._target = path
         stem = path + inner.replace("/", ".")
         self.folder = Path(f"{stem}.ingest")
         self.rejects = Path(rejects or f"{os.path.splitext(path)[0]}{inner.replace('/', '.')}.rejects.csv")
@@ -141,37 +150,60 @@ class Sidecar:
         self.run_sources = self.folder / "run.sources.csv"
         self.run_rejects = self.folder / "run.rejects.csv"
 
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Absolute paths of what runs leave: the target, the folder, the list of rejects."""
+        return self._target, str(self.folder), os.path.abspath(self.rejects)
+
     def finished(self) -> Finished | None:
         """Return the record of the finished target, if there is one."""
         try:
             found = json.loads(self._finished.read_text("utf-8"))
-        except FileNotFoundError:
+            return Finished(**found["record"]) if found["version"] == VERSION else None
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return Finished(**found["record"]) if found.get("version") == VERSION else None
+        except (ValueError, TypeError, LookupError):  # not what was written: somebody edited it
+            return None
 
     def interrupted(self) -> Interrupted | None:
         """Return the record of a run that did not end, if it got far enough to go on from."""
-        if not self.run.exists():
-            return None
         lines = _whole_lines(self.run)
-        if not lines or lines[0].get("version") != VERSION:
+        start = next(lines, None)
+        if start is None or start.get("version") != VERSION:
             return None
-        entries = [line for line in lines[1:] if line["boot"] is None or line["boot"] == (_boot() or "?")]
-        if not entries:
+        boot = _boot()
+        last = None
+        for line in lines:
+            if line["boot"] is None or (boot and line["boot"] == boot):
+                last = line
+        if last is None:
             return None
-        found = dict(entries[-1]["checkpoint"])
-        found["place"] = Place(**found["place"])
-        found["current"] = None if found["current"] is None else Fingerprint(**found["current"])
-        start = lines[0]
         return Interrupted(
             start["wishes"],
             start["plan"],
             start["partial"],
             start["grows"],
             start["before"],
-            Checkpoint(**found),
-            entries[-1]["complete"],
+            _checkpoint(last["checkpoint"]),
+            last["complete"],
         )
+
+    def intact(self, killed: Interrupted) -> bool:
+        """Whether everything that a run needs to go on is still there."""
+        reached = killed.checkpoint
+        return (
+            os.path.exists(killed.partial)
+            and _size(self.run_sources) >= reached.sources_bytes
+            and _size(self.run_rejects) >= reached.rejects_bytes
+        )
+
+    def record(
+        self, wishes: dict[str, Any], plan: str, target: list[int] | None, done: Checkpoint
+    ) -> Finished:
+        """Make the record of a run that has ended at `done`."""
+        rejects = os.path.abspath(self.rejects) if done.rejects_bytes else ""
+        counts = (done.n_rows, done.place.file, done.n_rejects, done.n_masked, done.n_cut)
+        return Finished(wishes, plan, target, *counts, rejects)
 
     def clear_run(self) -> None:
         """Forget a run that did not end; remove the folder where nothing else is in it."""
@@ -181,7 +213,7 @@ class Sidecar:
             self.folder.rmdir()
 
     def finish(self, record: Finished, *, repeatable: bool) -> None:
-        """Put the record of a run that is complete in the place of the last one's.
+        """Put the record of a run that is complete in the place of the last one's; may be called again.
 
         Parameters
         ----------
@@ -189,17 +221,24 @@ class Sidecar:
             Whether the sources can be read again; a record of others would be of no use.
         """
         before = self.finished()
-        os.replace(self.run_sources, self.sources)
-        if self.run_rejects.exists():
-            shutil.move(self.run_rejects, self.rejects)
-        elif before is not None and before.n_rejects + before.n_masked:
+        # What is not there was moved by a call that was killed.
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(self.run_sources, self.sources)
+        if record.rejects:
+            with contextlib.suppress(FileNotFoundError):
+                shutil.move(self.run_rejects, record.rejects)
+        elif before is not None and before.rejects == os.path.abspath(self.rejects):
             self.rejects.unlink(missing_ok=True)  # it was about the target that was replaced
         replace_text(self.schema, record.plan)
         if repeatable:
             replace_text(self._finished, json.dumps({"version": VERSION, "record": asdict(record)}, indent=1))
         else:
             self._finished.unlink(missing_ok=True)
+        sync_folder(str(self.folder))
+        self.run_rejects.unlink(missing_ok=True)
         self.run.unlink(missing_ok=True)
+        for left in self.folder.glob(".*.json.*.partial"):  # of a call that was killed
+            left.unlink(missing_ok=True)
 
     def recorded(self, *, running: bool = False, nbytes: int | None = None) -> Iterator[Fingerprint]:
         """Read the files of a finished target, or of a run up to `nbytes` of its list."""
@@ -229,28 +268,45 @@ class Journal:
         ``wishes``, ``plan``, ``partial``, ``grows`` and ``before``, as `Interrupted` has them.
     resume : Checkpoint, optional
         Go on with the record that is there, from this place.
+    finished : Finished, optional
+        The record of the target whose rows the run began with.
+    resumable : bool
+        Whether the run can be gone on with; otherwise there is only the list of files.
     """
 
-    def __init__(self, sidecar: Sidecar, start: dict[str, Any], resume: Checkpoint | None) -> None:
-        self._sidecar = sidecar
+    def __init__(
+        self,
+        sidecar: Sidecar,
+        start: dict[str, Any],
+        resume: Checkpoint | None,
+        *,
+        finished: Finished | None = None,
+        resumable: bool = True,
+    ) -> None:
         self._last_s = self._last_sync_s = time.monotonic()
-        sidecar.folder.mkdir(exist_ok=True)
+        self._resumable = resumable
         if resume is None:
             for path in (sidecar.run, sidecar.run_sources, sidecar.run_rejects):
                 path.unlink(missing_ok=True)
-            if start["grows"]:
-                shutil.copyfile(sidecar.sources, sidecar.run_sources)
-                if sidecar.rejects.exists():
-                    shutil.copyfile(sidecar.rejects, sidecar.run_rejects)
-        self._sources = open(sidecar.run_sources, "ab")  # noqa: SIM115 - closed by close()
-        if resume is None and not self._sources.tell():
-            self._sources.write(_csv_line(SOURCES_HEADER))
-        elif resume is not None:
-            self._sources.truncate(resume.sources_bytes)
-        self._sources.seek(0, os.SEEK_END)
-        self._run = open(sidecar.run, "ab")  # noqa: SIM115 - closed by close()
-        if resume is None:
-            self._append({"version": VERSION, **start})
+        with contextlib.ExitStack() as opened:
+            self._sources = opened.enter_context(open(sidecar.run_sources, "ab"))
+            if resume is not None:
+                self._sources.truncate(resume.sources_bytes)
+            elif finished is None:
+                self._sources.write(_csv_line(SOURCES_HEADER))
+            else:
+                with open(sidecar.sources, "rb") as known:
+                    shutil.copyfileobj(known, self._sources)
+                if finished.rejects and os.path.exists(finished.rejects):
+                    shutil.copyfile(finished.rejects, sidecar.run_rejects)
+            self._sources.seek(0, os.SEEK_END)
+            if resumable:
+                # Anew, so that nothing stands between its lines that a crash cut short.
+                lines = [{"version": VERSION, **start}]
+                lines += [] if resume is None else [_entry(resume, boot=_boot())]
+                replace_text(sidecar.run, "".join(f"{json.dumps(line)}\n" for line in lines))
+                self._run = opened.enter_context(open(sidecar.run, "ab"))
+            self._opened = opened.pop_all()
 
     @property
     def sources_bytes(self) -> int:
@@ -277,31 +333,47 @@ class Journal:
         synced : bool
             Whether everything that it counts is on the device, not only handed to the system.
         complete : list of int, optional
-            Marks of the flat file, once there is nothing more to read.
-        """
-        self._sources.flush()
-        if synced:
-            os.fsync(self._sources.fileno())
-        self._append(
-            {
-                "checkpoint": asdict(checkpoint),
-                "boot": None if synced else _boot(),
-                "complete": complete,
-            }
-        )
-        if synced:
-            os.fsync(self._run.fileno())
-            self._last_sync_s = time.monotonic()
-        self._last_s = time.monotonic()
+            `marks` that the target will have, once there is nothing more to read.
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        self._run.write(json.dumps(entry).encode() + b"\n")
-        self._run.flush()
+        Raises
+        ------
+        DiskFullError
+        """
+        try:
+            self._sources.flush()
+            if synced:
+                os.fsync(self._sources.fileno())
+            if not self._resumable:
+                return
+            entry = _entry(checkpoint, boot=None if synced else _boot(), complete=complete)
+            self._run.write(json.dumps(entry).encode() + b"\n")
+            self._run.flush()
+            if synced:
+                os.fsync(self._run.fileno())
+        except OSError as error:
+            raise full(self._sources.name, self._sources.tell(), error) from error
+        self._last_s = time.monotonic()
+        if synced:
+            self._last_sync_s = self._last_s
 
     def close(self) -> None:
         """Close the files."""
-        self._sources.close()
-        self._run.close()
+        self._opened.close()
+
+
+def _entry(checkpoint: Checkpoint, *, boot: str | None, complete: list[int] | None = None) -> dict[str, Any]:
+    return {"checkpoint": asdict(checkpoint), "boot": boot, "complete": complete}
+
+
+def _checkpoint(entry: dict[str, Any]) -> Checkpoint:
+    current = entry["current"]
+    return Checkpoint(
+        **{
+            **entry,
+            "place": Place(**entry["place"]),
+            "current": None if current is None else Fingerprint(**current),
+        }
+    )
 
 
 def _csv_line(values: tuple[object, ...]) -> bytes:
@@ -310,16 +382,28 @@ def _csv_line(values: tuple[object, ...]) -> bytes:
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    found = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        if not line.endswith(b"\n"):
-            break  # cut short by a crash
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            break  # blocks of a file may reach the device out of order
-    return found
+def _whole_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the lines of a journal, up to one that a crash cut short; none if it is not there."""
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed below
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with file:
+        for line in file:
+            try:
+                found = json.loads(line)
+            except ValueError:
+                return  # blocks of a file may reach the device out of order
+            if not (line.endswith(b"\n") and isinstance(found, dict)):
+                return
+            yield found
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _boot() -> str:
@@ -330,13 +414,27 @@ def _boot() -> str:
         return ""
 
 
-def marks(path: str) -> list[int] | None:
-    """Return size and time of a file, by which it is known again after it was renamed; None if missing."""
+def marks(path: str, inner: str = "") -> list[int] | None:
+    """Return by what a target is known again; None if it is missing.
+
+    Of a flat file, size and time, which a rename does not change. Of a dataset, shape and row size: the file
+    around it changes with its other datasets.
+    """
+    if inner:
+        if not os.path.exists(path) or not formats.module("hdf5").has(path, inner):
+            return None
+        spec = formats.locate(path, inner, "r")
+        return dataset_marks(spec.shape, spec.dtype)
     try:
         found = os.stat(path)
     except FileNotFoundError:
         return None
     return [found.st_size, found.st_mtime_ns]
+
+
+def dataset_marks(shape: tuple[int, ...], dtype: np.dtype[Any]) -> list[int]:
+    """Return the `marks` of a dataset of that shape and type."""
+    return [*shape, dtype.itemsize]
 
 
 def replace_text(path: Path, text: str) -> None:

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from outcore.text import diagnosis
 from outcore.text.diagnosis import KINDS
+from outcore.text.locating import located
 from outcore.text.parse import Plan
-from outcore.text.places import SAME_BYTES, Chunk, source_bytes
+from outcore.text.places import SAME_BYTES, Chunk
 from outcore.text.records import Positions
-from outcore.text.structure import Records, Spots
+from outcore.text.structure import Found, Records
 
 #: Faults of a chunk that are told in full; the others have no `cure` and no `context`.
 TOLD = 10_000
@@ -91,48 +91,6 @@ class Fault:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Faults in columns.
-
-    Attributes
-    ----------
-    record, field, column : ndarray of int64, shape (n,)
-        The record in the chunk; the field of the file, or -1 for the whole record; the column of the schema,
-        or -1 where it does not matter.
-    kind : ndarray of int8, shape (n,)
-        Index into `KINDS`.
-    """
-
-    record: Positions
-    field: Positions
-    column: Positions
-    kind: NDArray[np.int8]
-
-    def __len__(self) -> int:
-        return len(self.record)
-
-    @classmethod
-    def of(cls, spots: Spots, kind: int) -> Found:
-        """Give all of them one kind."""
-        n = len(spots)
-        return cls(spots.record, spots.field, np.full(n, -1), np.full(n, kind, np.int8))
-
-    @classmethod
-    def all(cls, parts: Sequence[Found]) -> Found:
-        """Put parts, at least one, behind one another."""
-        return cls(
-            np.concatenate([part.record for part in parts]),
-            np.concatenate([part.field for part in parts]),
-            np.concatenate([part.column for part in parts]),
-            np.concatenate([part.kind for part in parts]),
-        )
-
-    def at(self, index: NDArray[Any]) -> Found:
-        """Choose some, or another order."""
-        return Found(self.record[index], self.field[index], self.column[index], self.kind[index])
-
-
-@dataclass(frozen=True)
 class _Row:
     """One fault as numbers; `start` and `end` are those of its text, `record_start` of its record."""
 
@@ -157,10 +115,11 @@ class Faults(Sequence[Fault]):
         self._chunk = chunk
         self._plan = plan
         self._data = records.data
-        line, byte, piece, earlier, raw_start, raw_end = _places(chunk, records, found.record)
+        line, byte, piece, earlier, raw_start, raw_end = located(chunk, records, found.record)
         # Of a record as a whole, what was written counts, not what is left once runs of blanks are gone.
         whole = found.field < 0
         starts, ends = records.cells(found.record, np.maximum(found.field, 0))
+        self._piece = piece
         self._arrays = (
             found.field,
             found.column,
@@ -176,8 +135,13 @@ class Faults(Sequence[Fault]):
             earlier,
         )
 
+    @property
+    def pieces(self) -> Positions:
+        """The piece of the chunk that each is in."""
+        return self._piece
+
     def __len__(self) -> int:
-        return len(self._arrays[0])
+        return len(self._piece)
 
     @overload
     def __getitem__(self, index: int) -> Fault: ...
@@ -274,54 +238,6 @@ class Faults(Sequence[Fault]):
         if len(record) > CONTEXT_CHARACTERS or not record.isascii() or not record.isprintable():
             return ""
         return f"{record}\n{' ' * (row.start - row.record_start)}{'^' * max(row.end - row.start, 1)}"
-
-
-def _places(chunk: Chunk, records: Records, record: Positions) -> tuple[Positions, ...]:
-    """Find records, in their order, in their files.
-
-    Returns
-    -------
-    line, byte, piece, earlier, start, end
-        `earlier` counts records of the same piece before them; `start` and `end` are those in the raw text.
-    """
-    raw = np.flatnonzero(np.frombuffer(chunk.data, np.uint8) == 0x0A)
-    clean = raw
-    if records.data is not chunk.data:
-        clean = np.flatnonzero(np.frombuffer(records.data, np.uint8) == 0x0A)
-    # Clean text has the newlines of the raw text, if little else: so records are found by their lines.
-    line = np.searchsorted(clean, records.starts[record])
-    start = np.append(0, raw + 1)[line]
-    end = np.append(raw, len(chunk.data))[np.searchsorted(clean, records.stops[record])]
-    heads = np.array([piece.start for piece in chunk.pieces])
-    piece = np.searchsorted(heads, start, side="right") - 1
-    head_lines = np.searchsorted(raw, heads)
-    first_lines = np.array([piece.place.line for piece in chunk.pieces])
-    first_records = np.searchsorted(records.starts, np.append(0, clean + 1)[head_lines])
-    return (
-        line + (first_lines - head_lines)[piece],
-        _bytes_in_files(chunk, start, piece),
-        piece,
-        record - first_records[piece],
-        start,
-        end,
-    )
-
-
-def _bytes_in_files(chunk: Chunk, start: Positions, piece: Positions) -> Positions:
-    """Turn positions in a chunk, in their order, into those of the files."""
-    heads = np.array([piece.start for piece in chunk.pieces])
-    found: Positions = np.array([piece.place.byte for piece in chunk.pieces])[piece] + start - heads[piece]
-    for number in np.unique(piece).tolist():
-        of = chunk.pieces[number]
-        if of.encoding in SAME_BYTES:
-            continue
-        byte, at = of.place.byte, of.start
-        for i in range(*np.searchsorted(piece, [number, number + 1]).tolist()):
-            if int(start[i]) != at:
-                byte += source_bytes(chunk.data[at : int(start[i])], of.encoding)
-                at = int(start[i])
-            found[i] = byte
-    return found
 
 
 def _shown(data: bytes, encoding: str) -> str:

@@ -8,20 +8,24 @@ The records are counted first, in a pass of its own: memory is taken once, for a
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from outcore.errors import DTypeError, OptionError, ShapeError
+from outcore.errors import DTypeError, OptionError, ReadOnlyError, ShapeError
 from outcore.shared.sharedarray import SharedArray
 from outcore.shared.sharing import shared_empty
+from outcore.storage.publish import Partial
 from outcore.text.counting import Counting
 from outcore.text.journal import Checkpoint
-from outcore.text.passes import decide_plan, go_through, refuse_rereading
+from outcore.text.passes import complete_plan, first_plan, go_through, refuse_rereading
 from outcore.text.places import BEGINNING
 from outcore.text.reading import Limits, Reading
-from outcore.text.rejects import RejectsWriter
+from outcore.text.rejects import RejectsWriter, check_place
 from outcore.text.request import Outcome, Request
 from outcore.text.room import Room
 from outcore.text.sources import Sources
@@ -41,37 +45,36 @@ def into_memory(files: Sources, given: SharedArray | None, request: Request, roo
         There is no room for the rows.
     """
     _check(request)
+    if given is not None and not given.flags.writeable:
+        raise ReadOnlyError(
+            f"the shared array {given.shape} {given.dtype} can only be read: it was frozen.\n"
+            "Give one that can be written, or target=None for a new one."
+        )
     if given is not None and request.wishes.dtype is None and request.wishes.schema is None:
         request = replace(request, wishes=replace(request.wishes, dtype=given.dtype))
     refuse_rereading(files, "records are counted before shared memory is taken for them")
-    plan = decide_plan(files, request, room, "the shared array")
+    plan = complete_plan(first_plan(files, request), files, request, room, "the shared array")
     counting = Counting(plan)
     go_through(files, plan, counting, room, request, what="count")
-    shape, dtype = (counting.n_records, *plan.schema.row_shape), plan.schema.dtype
+    shape, dtype = (counting.n_done, *plan.schema.row_shape), plan.schema.dtype
     stops = plan.on_error == "stop"
     if given is not None:
         _check_fits(given, shape, dtype, exact=stops)
     rows = shared_empty(shape, dtype) if given is None else given
     target = MemoryTarget(rows, exact=given is not None and stops)
-    writer = None if stops or request.rejects is None else RejectsWriter(request.rejects)
-    reading = Reading(
-        files,
-        plan,
-        target,
-        Limits(request.max_rejects, room.chunk_bytes),
-        target_name="the shared array",
-        rejects=writer,
-        start=Checkpoint(BEGINNING),
-    )
-    try:
-        if writer is not None:
-            writer.truncate(0)
+    with _rejects(request) as writer:
+        reading = Reading(
+            files,
+            plan,
+            target,
+            Limits(request.max_rejects, room.chunk_bytes),
+            target_name="the shared array",
+            rejects=writer,
+            start=Checkpoint(BEGINNING),
+        )
         go_through(files, plan, reading, room, request, what="ingest")
-    finally:
-        if writer is not None:
-            writer.close()
-    done = reading.complete()
-    target.finish(done.n_rows)
+        done = reading.complete()
+        target.finish(done.n_rows)
     return Outcome(
         target.commit(),
         plan,
@@ -85,6 +88,29 @@ def into_memory(files: Sources, given: SharedArray | None, request: Request, roo
     )
 
 
+@contextmanager
+def _rejects(request: Request) -> Iterator[RejectsWriter | None]:
+    """Open a list of rejects that gets its name in the end; after an error there is none."""
+    if request.rejects is None or request.on_error == "stop":
+        yield None
+        return
+    final = os.path.abspath(request.rejects)
+    partial = Partial(final, overwrite=True)
+    try:
+        with RejectsWriter(partial.path) as writer:
+            yield writer
+            listed = writer.tell() > 0
+    except BaseException:
+        partial.discard()
+        raise
+    if listed:
+        partial.commit()
+    else:
+        partial.discard()
+        with suppress(FileNotFoundError):  # it was about other rows
+            os.unlink(final)
+
+
 def _check(request: Request) -> None:
     if request.chunks is not None or request.compression is not None or request.overwrite:
         raise OptionError(
@@ -96,6 +122,8 @@ def _check(request: Request) -> None:
             f"on_error={request.on_error!r} lists bad cells in a file, and shared memory has no name to "
             'put it beside.\nUse rejects="x.rejects.csv".'
         )
+    if request.rejects is not None and request.on_error != "stop":
+        check_place(request.rejects)
 
 
 def _check_fits(given: SharedArray, shape: tuple[int, ...], dtype: np.dtype[Any], *, exact: bool) -> None:

@@ -30,7 +30,7 @@ def error(
     more : int
         How many faults there are besides `faults`.
     rejects : str, optional
-        The file that would list bad rows; None for the one that belongs to `target`.
+        The file that would list bad rows; None for the one that belongs to `target`, "" if there is none.
 
     Examples
     --------
@@ -54,11 +54,10 @@ def error(
     more += max(len(faults) - 1 - FURTHER, 0)
     if more:
         lines.append(f"  and {more} more")
-    listed = rejects_path(target) if rejects is None else rejects
-    lines += [
-        first.cure,
-        f'Use on_error="reject" (--on-error reject) to keep going and list bad rows in {listed}.',
-    ]
+    keep_going = 'Use on_error="reject" (--on-error reject) to keep going and list bad rows in {}.'
+    if rejects == "":
+        keep_going = 'Use on_error="reject" and rejects="bad.csv" to keep going and list bad rows in bad.csv.'
+    lines += [first.cure, keep_going.format(rejects or rejects_path(target))]
     return IngestError("\n".join(line for line in lines if line))
 
 

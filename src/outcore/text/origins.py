@@ -50,7 +50,10 @@ class Watched:
     def __init__(self, path: str, nbytes: int, mtime_ns: int) -> None:
         self.path = path
         self._seen = (nbytes, mtime_ns)
-        self.file = io.FileIO(path, "r")
+        try:
+            self.file = io.FileIO(path, "r")
+        except FileNotFoundError:
+            raise self._changed("it was deleted or renamed") from None
 
     def check(self) -> None:
         """Raise IngestError if the file is another, or has changed, since it was found."""

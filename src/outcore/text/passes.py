@@ -13,6 +13,7 @@ from outcore.errors import OptionError
 from outcore.text.counting import Surveying
 from outcore.text.cutting import Cutter, Files
 from outcore.text.headers import HeaderCheck
+from outcore.text.meter import Meter
 from outcore.text.parse import Plan
 from outcore.text.pipeline import Pipeline, Steps
 from outcore.text.places import BEGINNING, Place
@@ -22,15 +23,29 @@ from outcore.text.room import Room
 from outcore.text.survey import Survey
 
 
-def decide_plan(files: Files, request: Request, room: Room, target: str) -> Plan:
-    """Decide how to read the files; measure what samples cannot tell.
+def first_plan(files: Files, request: Request) -> Plan:
+    """Decide how to read the files, from samples of them.
 
     Raises
     ------
     IngestError, OptionError, DTypeError
         The files, or the wishes, do not fit together.
     """
-    plan = request.with_policy(make_plan(files, request.wishes))
+    return request.with_policy(make_plan(files, request.wishes))
+
+
+def complete_plan(plan: Plan, files: Files, request: Request, room: Room, target: str) -> Plan:
+    """Measure what samples cannot tell, in a pass over the files; without that, return the plan as it is.
+
+    Raises
+    ------
+    IngestError
+        A record that cannot be read, where that is to stop the work.
+    OptionError
+        A source that can be read only once.
+    DTypeError
+        More categories than their type holds.
+    """
     survey = Survey(plan, guessed=request.wishes.dtype is None and request.wishes.schema is None)
     if survey.needed:
         refuse_rereading(files, "text columns without a width are measured first")
@@ -48,9 +63,16 @@ def go_through(
     *,
     what: str,
     start: Place = BEGINNING,
+    first_file: int = 0,
 ) -> None:
-    """Take all chunks from `start` on through the steps, with a progress bar."""
-    total = sum(max(files[i].nbytes, 0) for i in range(start.file, len(files)))
+    """Take all chunks from `start` on through the steps, with a progress bar.
+
+    Parameters
+    ----------
+    first_file : int
+        Where the work began that this is the rest of; the bar counts from there.
+    """
+    done, total = _done_and_total(files, start, first_file)
     with (
         Cutter(
             files,
@@ -61,9 +83,23 @@ def go_through(
             record_bytes=room.record_bytes,
             threads=room.n_workers,
         ) as cutter,
-        bars.bar(what, total, request.progress) as advance,
+        bars.bar(what, total, request.progress, done=done, details=Meter(lambda: steps.n_done)) as advance,
     ):
         Pipeline(cutter, steps, room.in_flight_bytes).run(room.n_workers, advance)
+
+
+def _done_and_total(files: Files, start: Place, first_file: int) -> tuple[int, int]:
+    """Count the bytes on disk before `start`, and all of them; `UNKNOWN` where not all are in files."""
+    done = total = 0
+    for i in range(first_file, len(files)):
+        nbytes = files[i].nbytes
+        if nbytes < 0:
+            return done, bars.UNKNOWN
+        total += nbytes
+        done += nbytes if i < start.file else 0
+    if start.byte and not files[start.file].compression:
+        done += start.byte
+    return done, total
 
 
 def refuse_rereading(files: Files, why: str) -> None:

@@ -33,6 +33,10 @@ Placed = TypeVar("Placed")
 class Steps(Protocol[Part, Placed]):
     """What is done to a chunk."""
 
+    @property
+    def n_done(self) -> int:
+        """Records so far, for the progress bar; asked for by any thread."""
+
     def parse(self, chunk: Chunk) -> tuple[Part, Iterator[Part]]:
         """Parse it; in parts where it would not fit at once, of which all but the first are made later."""
 

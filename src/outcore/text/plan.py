@@ -26,7 +26,7 @@ from outcore.text.dialect import SNIFFED, SNIFFED_CELLS, Dialect, sniff_delimite
 from outcore.text.evidence import Evidence
 from outcore.text.guessing import guessed_schema
 from outcore.text.parse import Plan
-from outcore.text.samples import LEAST_BYTES, Sampler, sample_bytes
+from outcore.text.samples import LEAST_BYTES, Sampler, sample_bytes, shortened
 from outcore.text.schema import (
     Column,
     Schema,
@@ -167,9 +167,10 @@ class _Planning:
                     check(source.path, record)
                 seen = record if self._dialect.header else b""
                 if evidence is not None:
-                    evidence.add(text[len(record) :] if self._dialect.header else text)
+                    body = text[len(record) :] if self._dialect.header else text
+                    evidence.add(shortened(body, self._dialect))
                     for piece in sampler.pieces():
-                        evidence.add_part(piece)
+                        evidence.add_part(piece, text)
         if first is None:
             first = []
             names, places = self._choose(first)
@@ -179,13 +180,17 @@ class _Planning:
     def _begin(self, raw: bytes) -> list[str]:
         """Complete the dialect from the first file with records; return its first record."""
         if self._wishes.delimiter is None:
-            text = clean(raw, self._dialect).decode(errors="replace")
-            found = sniff_delimiter(text, self._dialect, self._cells)
+            text = shortened(clean(raw, self._dialect), self._dialect)
+            found = sniff_delimiter(text.decode(errors="replace"), self._dialect, self._cells)
             self._dialect = replace(self._dialect, delimiter=found)
-        text = clean(raw, self._dialect).decode(errors="replace")
-        records = split(text, self._dialect, SNIFFED, SNIFFED_CELLS)
+        whole = clean(raw, self._dialect)
+        text = shortened(whole, self._dialect)
+        records = split(text.decode(errors="replace"), self._dialect, SNIFFED, SNIFFED_CELLS)
         if self._wishes.header is None:
             self._dialect = replace(self._dialect, header=sniff_header(records, self._cells))
+        if self._dialect.header and text is not whole:
+            header = _first_record(whole, self._dialect).decode(errors="replace")
+            return split(header, self._dialect, 1)[0]
         return records[0]
 
     def _choose(self, first: list[str]) -> tuple[tuple[str, ...], list[int]]:

@@ -48,7 +48,7 @@ class Recoded:
         self._decoder = self._new_decoder()
         self._returns = False  # until the newline is known
         self._head = self._recode(start[self.mark_bytes :], HEAD_BYTES - len(start))
-        self._returns = self._find_newline(dialect.quote)
+        self._returns = self._find_newline(dialect)
         if self._returns:
             self._head = self._head.replace(b"\r", b"\n")
 
@@ -73,9 +73,12 @@ class Recoded:
                 ) from error
         return data.replace(b"\r", b"\n") if self._returns else data
 
-    def _find_newline(self, quote: str) -> bool:
+    def _find_newline(self, dialect: Dialect) -> bool:
         """Whether the first line end outside quotes is a carriage return alone."""
-        position, mark = 0, quote.encode()
+        prefix, mark = dialect.comment.encode(), dialect.quote.encode()
+        if dialect.skip_rows or (prefix and self._head.lstrip(b" \t").startswith(prefix)):
+            mark = b""  # in the first line they mean nothing
+        position = n_quotes = 0
         while True:
             returned, ended = self._head.find(b"\r", position), self._head.find(b"\n", position)
             if returned < 0 or 0 <= ended < returned:
@@ -86,7 +89,8 @@ class Recoded:
             if returned + 1 == len(self._head) and not self._exhausted:
                 self._head += self._from_stream(HEAD_BYTES)  # a \n may follow
                 continue
-            if not (mark and self._head.count(mark, 0, returned) % 2):
+            n_quotes += self._head.count(mark, position, returned) if mark else 0
+            if n_quotes % 2 == 0:
                 return self._head[returned + 1 : returned + 2] != b"\n"
             position = returned + 1
 
@@ -107,6 +111,15 @@ class Recoded:
         return (
             head if self._exhausted or len(head) >= nbytes else head + self._from_stream(nbytes - len(head))
         )
+
+    @property
+    def direct(self) -> bool:
+        """Whether what is still to be read is, byte for byte, that of a file that can be looked into anywhere."""
+        return self._stream.seekable and self._decoder is None and not (self._returns or self._exhausted)
+
+    def look(self, byte: int, nbytes: int) -> bytes:
+        """Read bytes of a `direct` file without moving."""
+        return self._stream.look(byte, nbytes)
 
     def seek(self, byte: int) -> None:
         """Go to a byte of the file at which a record starts."""

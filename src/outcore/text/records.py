@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from outcore.text.boundaries import BLOCK_BYTES
 from outcore.text.dialect import Dialect
 
 Positions = NDArray[np.int64]
@@ -58,13 +59,18 @@ def count(data: bytes, dialect: Dialect) -> Counts:
         separators = int(np.count_nonzero((array == ord(dialect.separator)) & outside))
         found = _lines(data, np.flatnonzero((array == 0x0A) & outside))
         return Counts(len(found.starts), separators, found.blank)
-    newlines = array == 0x0A
-    blank = data.startswith((b"\n", b"\r\n")) or bool((newlines[1:] & newlines[:-1]).any())
+    newlines, blank, last = 0, data.startswith((b"\n", b"\r\n")), 0
+    separators = 0
+    for start in range(0, len(array), BLOCK_BYTES):
+        block = array[start : start + BLOCK_BYTES]
+        ends = block == 0x0A
+        newlines += int(np.count_nonzero(ends))
+        separators += int(np.count_nonzero(block == ord(dialect.separator)))
+        blank = blank or (last == 0x0A and block[0] == 0x0A) or bool((ends[1:] & ends[:-1]).any())
+        last = block[-1]
     if blank or (b"\r" in data and b"\n\r\n" in data):
-        blank, records = True, len(lines(data, dialect).starts)
-    else:
-        records = int(np.count_nonzero(newlines)) + (not data.endswith(b"\n") and bool(data))
-    return Counts(records, count_byte(data, dialect.separator), blank)
+        return Counts(len(lines(data, dialect).starts), separators, True)
+    return Counts(newlines + (not data.endswith(b"\n") and bool(data)), separators, False)
 
 
 def count_byte(data: bytes, byte: str) -> int:
@@ -97,6 +103,26 @@ def separators(data: bytes, dialect: Dialect) -> Positions:
     if _quoted(data, dialect):
         found &= _outside(data, dialect)
     return np.flatnonzero(found)
+
+
+def even(data: bytes, dialect: Dialect, n_fields: int) -> bool:
+    r"""Whether each record has so many fields, where all together have as many; without blank lines.
+
+    Examples
+    --------
+    >>> even(b"1,2\n3,4\n", Dialect(","), 2), even(b"1\n2,3,4\n", Dialect(","), 2)
+    (True, False)
+    """
+    cuts = dialect.separator.encode() + b"\n"
+    if _quoted(data, dialect):
+        array = np.frombuffer(data, np.uint8)
+        chosen = (array == cuts[0]) | (array == 0x0A)
+        chosen &= _outside(data, dialect)
+        found = array[chosen]
+    else:
+        others = bytes(set(range(256)) - set(cuts))
+        found = np.frombuffer(data.translate(None, others), np.uint8)
+    return bool((found[n_fields - 1 :: n_fields] == 0x0A).all())
 
 
 def fields_in_each(data: bytes, dialect: Dialect, starts: Positions) -> Positions:

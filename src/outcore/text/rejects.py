@@ -18,9 +18,10 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Self
 
-from outcore.errors import IngestError
+from outcore.errors import ExistsError, IngestError
 from outcore.storage import formats
 from outcore.storage.file import full
+from outcore.storage.publish import check_folder
 from outcore.text.listing import Fault
 
 HEADER = "file,line,column,byte,field,kind,text"
@@ -41,7 +42,8 @@ class RejectsWriter:
     --------
     >>> with RejectsWriter("x.rejects.csv") as rejects:
     ...     rejects.add([Fault("x.csv", 3, 2, 14, "pct", "type", "1,5")])
-    >>> print(open("x.rejects.csv").read(), end="")
+    >>> with open("x.rejects.csv") as file:
+    ...     print(file.read(), end="")
     file,line,column,byte,field,kind,text
     x.csv,3,2,14,pct,type,"1,5"
     """
@@ -88,9 +90,15 @@ class RejectsWriter:
             os.truncate(self._path, nbytes)
 
     def sync(self) -> None:
-        """Wait until everything is on the disk."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
+        """Wait until everything is on the disk, what earlier runs wrote too."""
+        try:
+            fd = os.open(self._path, os.O_RDWR)
+        except FileNotFoundError:
+            return
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Close the file; what was written stays, and more can be added."""
@@ -126,16 +134,42 @@ def _write_all(file: io.FileIO, data: memoryview, path: str) -> None:
         raise full(path, file.tell(), error) from error
 
 
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Check that a list of rejects may stand at `path`: nothing is there, or a list that may be replaced.
+
+    Raises
+    ------
+    NotFoundError
+        Its folder is missing.
+    ExistsError
+        Something else is there: a source, perhaps.
+    """
+    place = os.path.abspath(path)
+    check_folder(place)
+    if not os.path.lexists(place):
+        return
+    start = b""
+    if os.path.isfile(place):
+        with open(place, "rb") as file:
+            start = file.read(len(HEADER))
+    if start != HEADER.encode():
+        raise ExistsError(
+            f"{place} is there and is no list of rejects: it does not begin with {HEADER}.\n"
+            'Remove it, or name another file: rejects="x.rejects.csv" (--rejects x.rejects.csv).'
+        )
+
+
 def rejects_path(target: str | os.PathLike[str]) -> str:
     """Name the rejects file that belongs to a target.
 
     Examples
     --------
-    >>> rejects_path("x.npy"), rejects_path("run.h5::/reads")
-    ('x.rejects.csv', 'run.rejects.csv')
+    >>> rejects_path("x.npy"), rejects_path("run.h5::/group/x")
+    ('x.rejects.csv', 'run.group.x.rejects.csv')
     """
-    path = os.fspath(target).partition(formats.SEPARATOR)[0]
-    return f"{os.path.splitext(path)[0]}.rejects.csv"
+    path, _, inner = os.fspath(target).partition(formats.SEPARATOR)
+    name = f".{inner.strip('/')}".replace("/", ".") if inner else ""
+    return f"{os.path.splitext(path)[0]}{name}.rejects.csv"
 
 
 def _line(fault: Fault) -> str:

@@ -16,8 +16,10 @@ from outcore.array.handle import Array
 from outcore.errors import OptionError
 from outcore.settings import MemoryLike, ProgressLike
 from outcore.shared.sharedarray import SharedArray
+from outcore.text.cutting import Files
 from outcore.text.listing import Fault
 from outcore.text.parse import Plan
+from outcore.text.room import Room
 from outcore.text.wishes import Wishes
 
 OnError = Literal["stop", "reject", "mask"]
@@ -51,7 +53,7 @@ class Request:
                 f"on_error={self.on_error!r} is not known.\n"
                 'Use "stop", "reject" (leave bad records out) or "mask" (make bad cells missing).'
             )
-        limit = self.max_rejects
+        limit: Any = self.max_rejects
         if limit is None:
             return
         if not isinstance(limit, (int, np.integer)) or isinstance(limit, bool) or limit < 0:
@@ -90,6 +92,34 @@ class Request:
         return replace(plan, on_error=self.on_error, truncate=bool(self.truncate))
 
 
+Before = Literal["", "resumed", "grown", "finished"]
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a run is about to do, before it does it.
+
+    Attributes
+    ----------
+    files : Files
+        Those that were read before come first.
+    plan : Plan
+        How they are read; widths and categories that are to be measured are open.
+    n_before, n_rows : int
+        How many of the files are finished, and how many rows there are.
+    room : Room
+    before : {"", "resumed", "grown", "finished"}
+        As in `Outcome`.
+    """
+
+    files: Files
+    plan: Plan
+    n_before: int
+    n_rows: int
+    room: Room
+    before: Before
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What became of it.
@@ -116,4 +146,4 @@ class Outcome:
     n_cut: int = 0
     rejects: str = ""
     first_faults: Sequence[Fault] = ()
-    before: Literal["", "resumed", "grown", "finished"] = ""
+    before: Before = ""

@@ -5,7 +5,8 @@ Hands to   : text.ingesting
 
 Guarantees
 - What was read before is used again only if the same was asked for and the files are unchanged.
-- A file that changed or went is an error that names it; nothing was touched.
+- A file that changed or went is an error that names it, and nothing is touched; with `overwrite` all files
+  are read anew.
 - Files that are new come after those that were read, in their own order.
 """
 
@@ -14,6 +15,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,7 +27,7 @@ from outcore.storage import formats
 from outcore.text.cutting import Files
 from outcore.text.journal import Checkpoint, Fingerprint, Finished, Interrupted, Sidecar, marks
 from outcore.text.places import BEGINNING, Place
-from outcore.text.reading import fingerprint
+from outcore.text.reading import absolute, fingerprint
 from outcore.text.sources import Source, Sources
 
 
@@ -40,23 +43,25 @@ class Start:
         What was decided before; None: to be decided.
     checkpoint : Checkpoint
         Where to go on.
-    partial : str or None
-        The flat file to take over.
+    killed : Interrupted or None
+        The run that is gone on with.
     grows : bool
         Whether to begin with the rows of the target.
     finished : bool
         Whether there is nothing to do.
-    resumed : bool
-        Whether a run that was killed is gone on with.
     """
 
     sources: Files
     plan: str | None = None
     checkpoint: Checkpoint = field(default_factory=lambda: Checkpoint(BEGINNING))
-    partial: str | None = None
+    killed: Interrupted | None = None
     grows: bool = False
     finished: bool = False
-    resumed: bool = False
+
+    @property
+    def resumed(self) -> bool:
+        """Whether a run that was killed is gone on with."""
+        return self.killed is not None
 
 
 class Reordered:
@@ -106,21 +111,47 @@ def decide(
         return Start(sources)
     killed = sidecar.interrupted()
     if killed is not None and killed.wishes == wishes:
-        if _committed(killed, path, inner):
-            return _done(sidecar, killed, sources, address)
-        same = marks(path) == killed.before and os.path.exists(killed.partial)
-        if same and (overwrite or killed.grows or not there):
-            return _go_on(sidecar, killed, sources, address)
+        try:
+            start = _after_kill(sidecar, killed, sources, address, there=there, overwrite=overwrite)
+        except IngestError:
+            if not overwrite:
+                raise
+            start = None
+        if start is not None:
+            return start
     if overwrite or not there:
         return Start(sources)
     finished = sidecar.finished()
-    if finished is None or not (inner or marks(path) == finished.target):
+    if finished is None or marks(path, inner) != finished.target:
         raise _exists_already(address)
     if finished.wishes != wishes:
         raise ExistsError(
             f"{address} exists and was made in another way: {_differences(finished.wishes, wishes)}.\n"
             "Use overwrite=True (--overwrite) to make it anew, or another name."
         )
+    return _after_end(sidecar, finished, sources, address)
+
+
+def _after_kill(
+    sidecar: Sidecar, killed: Interrupted, sources: Sources, address: str, *, there: bool, overwrite: bool
+) -> Start | None:
+    """Go on with a run that was killed; None if that is not what is asked for, or not possible any more."""
+    path, inner = formats.split(address)
+    now = marks(path, inner)
+    # A dataset that was there before looks like the new one; as long as the rows are there, it is made again.
+    sure = not (inner and overwrite and os.path.exists(killed.partial))
+    if killed.complete is not None and now == killed.complete and sure:
+        return _after_end(sidecar, _recorded(sidecar, killed), sources, address)
+    if not (overwrite or killed.grows or not there) or not sidecar.intact(killed):
+        return None
+    if now != killed.before and not (inner and now == killed.complete):
+        return None
+    ordered, _ = _matched(_read_so_far(sidecar, killed), sources, address)
+    return Start(ordered, killed.plan, killed.checkpoint, killed, grows=killed.grows)
+
+
+def _after_end(sidecar: Sidecar, finished: Finished, sources: Sources, address: str) -> Start:
+    """Begin with a finished target, to which files may have come."""
     ordered, n_known = _matched(sidecar.recorded(), sources, address)
     checkpoint = Checkpoint(
         Place(n_known, 0, 1),
@@ -130,9 +161,8 @@ def decide(
         n_masked=finished.n_masked,
         n_cut=finished.n_cut,
     )
-    return Start(
-        ordered, finished.plan, checkpoint, grows=n_known < len(sources), finished=n_known == len(sources)
-    )
+    ended = n_known == len(sources)
+    return Start(ordered, finished.plan, checkpoint, grows=not ended, finished=ended)
 
 
 def _exists(path: str, inner: str) -> bool:
@@ -146,41 +176,13 @@ def _exists_already(address: str) -> ExistsError:
     )
 
 
-def _committed(killed: Interrupted, path: str, inner: str) -> bool:
-    """Whether the run was killed after the target got its name."""
-    if killed.complete is None:
-        return False
-    if not inner:
-        return marks(path) == killed.complete
-    if marks(path) == killed.before or not _exists(path, inner):
-        return False
-    rows: int = formats.locate(path, inner, "r").shape[0]
-    return rows == killed.checkpoint.n_rows
-
-
-def _go_on(sidecar: Sidecar, killed: Interrupted, sources: Sources, address: str) -> Start:
-    ordered, _ = _matched(_read_so_far(sidecar, killed), sources, address)
-    return Start(ordered, killed.plan, killed.checkpoint, killed.partial, grows=killed.grows, resumed=True)
-
-
-def _done(sidecar: Sidecar, killed: Interrupted, sources: Sources, address: str) -> Start:
-    """Complete the record of a run that was killed between its last two steps."""
-    if os.path.exists(killed.partial):
-        os.unlink(killed.partial)  # a hard link to the target, or the flat file of an HDF5 target
-    _, inner = formats.split(address)
-    found = killed.checkpoint
-    record = Finished(
-        killed.wishes,
-        killed.plan,
-        None if inner else killed.complete,
-        found.n_rows,
-        found.place.file,
-        found.n_rejects,
-        found.n_masked,
-        found.n_cut,
-    )
+def _recorded(sidecar: Sidecar, killed: Interrupted) -> Finished:
+    """Complete the record of a run that was killed when its target had its name already."""
+    # A second name of the target, or the flat file of an HDF5 target.
+    Path(killed.partial).unlink(missing_ok=True)
+    record = sidecar.record(killed.wishes, killed.plan, killed.complete, killed.checkpoint)
     sidecar.finish(record, repeatable=True)
-    return decide(sidecar, address, killed.wishes, sources, repeatable=True, overwrite=False)
+    return record
 
 
 def _read_so_far(sidecar: Sidecar, killed: Interrupted) -> Iterator[Fingerprint]:
@@ -204,19 +206,30 @@ def _matched(recorded: Iterator[Fingerprint], sources: Sources, address: str) ->
 def _reordered(
     known: Fingerprint, recorded: Iterator[Fingerprint], sources: Sources, n_matched: int, address: str
 ) -> tuple[Reordered, int]:
-    places = {fingerprint(sources[i]).path: i for i in range(n_matched, len(sources))}
+    # By hashes in arrays: a dictionary of a million names takes 200 MB.
+    count = len(sources)
+    hashes = np.fromiter((hash(absolute(sources[i].path)) for i in range(count)), np.int64, count)
+    by_hash = np.argsort(hashes, kind="stable")
+    ordered, free = hashes[by_hash], np.ones(count, np.bool_)
+    free[:n_matched] = False
     order = list(range(n_matched))
-    for one in (known, *recorded):
-        place = places.pop(one.path, None)
-        if place is None:
+    for one in chain([known], recorded):
+        key = hash(one.path)
+        at = int(np.searchsorted(ordered, key))
+        while at < count and ordered[at] == key:
+            place = int(by_hash[at])
+            if free[place] and absolute(sources[place].path) == one.path:
+                break
+            at += 1
+        else:
             raise IngestError(
                 f"{one.path} was read into {address}, and is not among the files now.\n"
                 "Name it again, or use overwrite=True (--overwrite) to make the array of the files there are."
             )
         _check(one, fingerprint(sources[place]), address)
+        free[place] = False
         order.append(place)
-    n_known = len(order)
-    return Reordered(sources, np.array([*order, *places.values()], np.int64)), n_known
+    return Reordered(sources, np.concatenate([np.array(order, np.int64), np.flatnonzero(free)])), len(order)
 
 
 def _check(known: Fingerprint, now: Fingerprint, address: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from outcore import budget
 from outcore.errors import OptionError
@@ -37,12 +38,15 @@ class Room:
         Text that all workers may have in work.
     record_bytes : int
         The longest record.
+    budget_bytes : int
+        What all of it was made from.
     """
 
     n_workers: int
     chunk_bytes: int
     in_flight_bytes: int
     record_bytes: int
+    budget_bytes: int
 
 
 def make_room(memory: MemoryLike | None, workers: int | None) -> Room:
@@ -55,16 +59,18 @@ def make_room(memory: MemoryLike | None, workers: int | None) -> Room:
     OptionError
         `workers` is no number of threads.
     """
-    if workers is not None and (not isinstance(workers, int) or workers is True or workers < 1):
+    given: Any = workers
+    if given is not None and (not isinstance(given, int) or given is True or given < 1):
         raise OptionError(f"workers={workers!r} is not a number of threads.\nUse 1 or more, or None.")
     least = {"parser": PARSER_BYTES, "smallest chunk": CHUNK_COST * LEAST_CHUNK_BYTES}
-    room = budget.require("ingest", least, memory) - PARSER_BYTES
+    budget_bytes = budget.require("ingest", least, memory)
+    room = budget_bytes - PARSER_BYTES
     in_flight = room // CHUNK_COST
     wanted = workers or available_cpus()
     smallest = GOOD_CHUNK_BYTES if workers is None else LEAST_CHUNK_BYTES
     n_workers = min(wanted, max(1, in_flight // smallest))
     chunk_bytes = min(CHUNK_BYTES, in_flight // n_workers)
-    return Room(n_workers, chunk_bytes, in_flight, max(room // RECORD_COST, chunk_bytes))
+    return Room(n_workers, chunk_bytes, in_flight, max(room // RECORD_COST, chunk_bytes), budget_bytes)
 
 
 def available_cpus() -> int:

@@ -10,10 +10,11 @@ Guarantees
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from outcore.errors import IngestError
-from outcore.text.boundaries import last_record_end
+from outcore.text.boundaries import header_end, last_record_end
 from outcore.text.dialect import Dialect
 from outcore.text.recoding import Recoded
 from outcore.text.sources import Source
@@ -25,6 +26,8 @@ HEAD_BYTES, COMPRESSED_HEAD_BYTES = 1 << 17, 1 << 20
 ALL_BYTES, LEAST_BYTES = 1 << 25, 1 << 12
 #: Records that a sample should have; where they are wide, it may take 16 times the bytes above.
 HEAD_RECORDS, WIDE_FACTOR = 20, 16
+#: Of samples longer than this, fields longer than that are not looked at.
+LONG_BYTES, LONG_FIELD_BYTES = 1 << 22, 1 << 12
 #: A record that is longer than this is not looked at further: a quote in it may never be closed.
 MAX_RECORD_BYTES = 64 << 20
 #: Bytes with which no text is written, but for a few stray ones.
@@ -40,6 +43,30 @@ def sample_bytes(n_files: int) -> int:
     (131072, 4096)
     """
     return min(HEAD_BYTES, max(LEAST_BYTES, ALL_BYTES // max(n_files, 1)))
+
+
+def shortened(text: bytes, dialect: Dialect) -> bytes:
+    r"""Replace very long fields of a long sample; whatever they hold, it is text.
+
+    Examples
+    --------
+    >>> shortened(b'1,"' + b"to be, or not\n" * 1_000_000 + b'"\n', Dialect(","))
+    b'1,"long text"\n'
+    """
+    if len(text) <= LONG_BYTES:
+        return text
+    mark, separator = re.escape(dialect.quote.encode()), re.escape(dialect.separator.encode())
+    plain = b"[^" + mark + separator + rb"\r\n]{%d,}+" % LONG_FIELD_BYTES
+    quoted = mark + b"([^" + mark + b"]*+)" + mark + b"|" if mark else b"(?!)()|"
+
+    def short(found: re.Match[bytes]) -> bytes:
+        inside = found[1]
+        if inside is None:
+            return b"long text"
+        quote = dialect.quote.encode()
+        return found[0] if len(inside) < LONG_FIELD_BYTES else quote + b"long text" + quote
+
+    return re.sub(quoted + plain, short, text)
 
 
 class Sampler:
@@ -70,10 +97,10 @@ class Sampler:
         while True:
             while len(data) < limit and not self._text.ended:
                 data += self._text.read(limit - len(data))
-            while skip and (end := data.find(b"\n", 0, limit) + 1):
+            while skip and (end := data.find(b"\n") + 1):
                 data, skip = data[end:], skip - 1
             ended = self._text.ended and len(data) <= limit
-            if skip:  # all of it was lines to skip
+            if skip:  # all of it belongs to lines to skip
                 data = b""
                 if ended:
                     return data
@@ -93,7 +120,9 @@ class Sampler:
         lines = data.strip().count(b"\n")
         if lines < HEAD_RECORDS and (len(data) < WIDE_FACTOR * self._nbytes or lines < 2):
             return False
-        return last_record_end(data, self._dialect) > 0
+        end = last_record_end(data, self._dialect)
+        # A header alone would say nothing of the types.
+        return 0 < header_end(data, self._dialect, ended=True) < end
 
     def _refuse_binary(self, data: bytes) -> None:
         """Refuse what is no text; a zero byte in text is left for the run, which can say where it stands."""

@@ -9,7 +9,6 @@ Guarantees
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +57,9 @@ def _wrapped(values: Sequence[Any]) -> str:
             lines[-1] += f" {entry},"
         else:
             lines.append(f"{entry},")
-    return "[\n" + textwrap.indent("\n".join(lines).removesuffix(","), "    ") + "\n  ]"
+    # Not textwrap.indent: it takes other characters in the texts for ends of lines.
+    indented = "\n".join(f"    {entries}" for entries in lines)
+    return f"[\n{indented.removesuffix(',')}\n  ]"
 
 
 def _columns_text(schema: Schema) -> str:
@@ -118,7 +119,12 @@ def describe(plan: Plan) -> str:
     table = [("name", "type", "column"), *shown]
     name, type_ = (max(len(row[i]) for row in table) for i in (0, 1))
     rows = [f"  {row[0]:{name}}  {row[1]:{type_}}  {row[2]:>6}".rstrip() for row in table]
-    return "\n".join([text, (kind or f"rows of {len(columns)} fields") + of_all, *rows])
+    return "\n".join([text, (kind or f"rows of {_count(len(columns), 'field')}") + of_all, *rows])
+
+
+def _count(n: int, what: str) -> str:
+    plural = what.removesuffix("y") + "ies" if what.endswith("y") else f"{what}s"
+    return f"{n} {what if n == 1 else plural}"
 
 
 def _type_text(column: Column) -> str:
@@ -127,5 +133,5 @@ def _type_text(column: Column) -> str:
     if column.unmeasured:
         return f"{dtype_text(column.dtype)}, to be measured"
     if column.categories is not None:
-        return f"{dtype_text(column.dtype)} of {len(column.categories)} categories"
+        return f"{dtype_text(column.dtype)} of {_count(len(column.categories), 'category')}"
     return dtype_text(column.dtype)

@@ -143,6 +143,11 @@ class Sources(Sequence[Source]):
         """Bytes on disk of all that is known."""
         return sum(nbytes for nbytes in self._nbytes if nbytes > 0)
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether all of it can be opened again."""
+        return not self._once
+
     def holds(self, file: object) -> bool:
         """Whether an open file is among them already."""
         return any(once.reads(file) for once in self._once.values())

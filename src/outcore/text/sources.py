@@ -16,7 +16,7 @@ import io
 import os
 import stat
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Protocol
 
 from outcore.errors import NotFoundError, OptionError
@@ -43,7 +43,7 @@ SourceLike = str | os.PathLike[str] | BinaryFile
 SourcesLike = SourceLike | Iterable[SourceLike]
 
 
-def find(sources: SourcesLike) -> Sources:
+def find(sources: SourcesLike, *, but: Collection[str] = ()) -> Sources:
     """Turn what the user gave into the files to read.
 
     Parameters
@@ -53,6 +53,8 @@ def find(sources: SourcesLike) -> Sources:
         ones; a zip archive, or some of its members, ``"logs.zip::2024/*.csv"``; ``"-"`` for standard
         input; a pipe.
         The members of a list stay in the order given.
+    but : collection of str
+        Absolute paths of files and folders that patterns and folders pass over: what the run itself writes.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def find(sources: SourcesLike) -> Sources:
         if hasattr(one, "read"):
             _add_open(found, one)
         else:
-            _add_named(found, one)
+            _add_named(found, one, but)
     if not found:
         raise OptionError(
             'sources is empty: there is nothing to read.\nUse a path, or a pattern such as "logs/*.csv".'
@@ -122,7 +124,7 @@ def _is_whole(file: Any, name: str) -> bool:
         return False
 
 
-def _add_named(found: Sources, one: Any) -> None:
+def _add_named(found: Sources, one: Any, but: Collection[str]) -> None:
     try:
         text = os.path.expanduser(os.fsdecode(one))
     except TypeError:
@@ -140,7 +142,8 @@ def _add_named(found: Sources, one: Any) -> None:
         what = "the folder holds no files"
         start = os.fsencode(os.path.join(text, ""))
         for name in names.sort(names.in_folder(text)):
-            found.add_file(start + name)
+            if not _is_among(start + name, but):
+                found.add_file(start + name)
     elif SEPARATOR in text:
         what = "no zip archive of that name"
         archive, pattern = _split(text)
@@ -149,11 +152,19 @@ def _add_named(found: Sources, one: Any) -> None:
     else:
         what = "the pattern matches no file" if glob.has_magic(text) else "no file of that name"
         for name in names.matching(text):
-            found.add_file(name)
+            if not _is_among(name, but):
+                found.add_file(name)
     if len(found) == before:
         raise NotFoundError(
             f"{text}: {what} (looked from {os.getcwd()}).\nCheck the name; quote patterns in a shell."
         )
+
+
+def _is_among(path: bytes, but: Collection[str]) -> bool:
+    if not any(os.fsencode(os.path.basename(one)) in path for one in but):
+        return False  # the usual case, without a look at the current folder
+    whole = os.path.abspath(os.fsdecode(path))
+    return any(whole == one or whole.startswith(os.path.join(one, "")) for one in but)
 
 
 def _add_stdin(found: Sources) -> None:

@@ -74,6 +74,13 @@ class Stream:
         self._ended = self._ended or wanted > 0
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
+    def look(self, byte: int, nbytes: int) -> bytes:
+        """Read bytes of a `seekable` stream without moving; fewer only at the end."""
+        plain = self._origin.plain
+        if plain is None:
+            raise ValueError(f"{self._path} cannot be looked into.")
+        return os.pread(plain.fileno(), nbytes, byte)
+
     def skip(self, nbytes: int) -> int:
         """Leave out the next `nbytes`; return how many there were."""
         before = self._at
@@ -97,6 +104,11 @@ class Stream:
         IngestError
             It lies behind, in what can be read only once.
         """
+        plain = self._origin.plain
+        if plain is not None:
+            self._at = plain.seek(min(byte, os.fstat(plain.fileno()).st_size))
+            self._ended = False
+            return
         if byte < self._at:
             self._data = self._begin()
             self._at, self._ended = 0, False

@@ -13,7 +13,9 @@ Guarantees
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +93,48 @@ class Spots:
     def keys(self, n_fields: int) -> Positions:
         """Give each cell of the chunk a number of its own."""
         return self.record * n_fields + self.field
+
+
+@dataclass(frozen=True)
+class Found:
+    """Faults in columns.
+
+    Attributes
+    ----------
+    record, field, column : ndarray of int64, shape (n,)
+        The record in the chunk; the field of the file, or -1 for the whole record; the column of the schema,
+        or -1 where it does not matter.
+    kind : ndarray of int8, shape (n,)
+        Index into `text.diagnosis.KINDS`.
+    """
+
+    record: Positions
+    field: Positions
+    column: Positions
+    kind: NDArray[np.int8]
+
+    def __len__(self) -> int:
+        return len(self.record)
+
+    @classmethod
+    def of(cls, spots: Spots, kind: int) -> Found:
+        """Give all of them one kind."""
+        n = len(spots)
+        return cls(spots.record, spots.field, np.full(n, -1), np.full(n, kind, np.int8))
+
+    @classmethod
+    def all(cls, parts: Sequence[Found]) -> Found:
+        """Put parts, at least one, behind one another."""
+        return cls(
+            np.concatenate([part.record for part in parts]),
+            np.concatenate([part.field for part in parts]),
+            np.concatenate([part.column for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+        )
+
+    def at(self, index: NDArray[Any]) -> Found:
+        """Choose some, or another order."""
+        return Found(self.record[index], self.field[index], self.column[index], self.kind[index])
 
 
 def stray(records: Records, dialect: Dialect) -> Spots:

@@ -115,8 +115,20 @@ class FlatTarget(Target):
             self.write(start, rows[start : start + step])
 
     def cut(self, n_rows: int) -> None:
-        """Forget all rows but the first `n_rows`."""
-        self._file.truncate(self._storage.offset + n_rows * self._storage.row_bytes)
+        """Forget all rows but the first `n_rows`.
+
+        Raises
+        ------
+        IngestError
+            There are fewer.
+        """
+        wanted, size = self._storage.offset + n_rows * self._storage.row_bytes, self._file.size()
+        if size < wanted and n_rows:
+            raise IngestError(
+                f"{self.path} has {size} bytes; {n_rows} rows that were written take {wanted}: it was cut.\n"
+                "Run again: it begins anew."
+            )
+        self._file.truncate(wanted)
 
     def sync(self) -> None:
         """Wait until what was written so far is on the device."""
@@ -128,7 +140,7 @@ class FlatTarget(Target):
         if isinstance(self._storage, NpyWriter):
             self._storage.finish()
         else:
-            self.cut(n_rows)
+            self._file.truncate(n_rows * self._storage.row_bytes)
         self.sync()
 
     def commit(self) -> Array:

@@ -1,0 +1,101 @@
+"""The ways from text to a finished .npy file that are compared: one function a contender.
+
+Hands to : ingest, ingest_memory, ingest_gzip
+
+Each runs in a process of its own and returns the seconds from the call to the finished file, and the sum of
+its last column, by which the files are compared. Importing the libraries is outside the time taken.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import outcore as oc
+from benchmarks.text_files import GENOMICS
+from outcore.text import file_run
+
+assert file_run  # imported beforehand, as the others' libraries are
+
+
+def outcore(kind: str, source: str, target: str, sync: bool, memory: str | None = None) -> list[float]:
+    """`outcore.ingest`; it syncs the file before it gets its name, which the others do not."""
+    how: dict[str, Any] = {"dtype": GENOMICS, "delimiter": "\t", "header": False}
+    if kind == "wide":
+        how = {"dtype": "f8", "delimiter": ",", "header": True}
+
+    def work() -> None:
+        oc.ingest(source, target, memory=memory, progress=False, **how)
+
+    return _timed(work, target, sync)
+
+
+def polars(kind: str, source: str, target: str, sync: bool) -> list[float]:
+    import polars as pl
+
+    def work() -> NDArray[Any]:
+        if kind == "wide":
+            return pl.read_csv(source).to_numpy()
+        names = [name for name, _ in GENOMICS]
+        types = [pl.String, pl.Int32, pl.Float32, pl.Int32, pl.Int32]
+        frame = pl.read_csv(
+            source, separator="\t", has_header=False, schema=dict(zip(names, types, strict=True))
+        )
+        rows = np.empty(len(frame), GENOMICS)
+        for name in names:
+            rows[name] = frame[name].to_numpy()
+        return rows
+
+    return _timed(work, target, sync)
+
+
+def pandas(kind: str, source: str, target: str, sync: bool) -> list[float]:
+    import pandas as pd
+
+    def work() -> NDArray[Any]:
+        if kind == "wide":
+            return pd.read_csv(source).to_numpy()
+        names = [name for name, _ in GENOMICS]
+        types = {name: dtype for name, dtype in GENOMICS if name != "chr"}
+        frame = pd.read_csv(source, sep="\t", names=names, dtype=types)
+        rows = np.empty(len(frame), GENOMICS)
+        for name in names:
+            rows[name] = frame[name].to_numpy()
+        return rows
+
+    return _timed(work, target, sync)
+
+
+def loadtxt(kind: str, source: str, target: str, sync: bool) -> list[float]:
+    if kind == "wide":
+        return _timed(lambda: np.loadtxt(source, delimiter=",", skiprows=1), target, sync)
+    return _timed(lambda: np.loadtxt(source, GENOMICS, delimiter="\t"), target, sync)
+
+
+def _timed(work: Callable[[], NDArray[Any] | None], target: str, sync: bool) -> list[float]:
+    """Time the work and, where it returns an array, `numpy.save`."""
+    fsync = os.fsync
+    if not sync:
+        os.fsync = lambda fd: None
+    os.sync()  # what others wrote is no part of this turn
+    start = time.perf_counter()
+    rows = work()
+    if rows is not None:
+        part = Path(target).with_suffix(".part")
+        with open(part, "wb") as file:
+            np.save(file, rows)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, target)
+    seconds = time.perf_counter() - start
+    os.fsync = fsync
+    del rows
+    made = np.load(target, mmap_mode="r")
+    last = made[GENOMICS[-1][0]] if made.dtype.names else made[:, -1]
+    return [seconds, float(np.sum(last, dtype=np.float64)), float(len(made))]
