@@ -108,7 +108,7 @@ def test_the_script_is_installed(tmp_path: Path) -> None:
     [
         (("info", "nothing.npy"), "nothing.npy does not exist"),
         (("ingest", "no*.csv", "y.npy"), "the pattern matches no file"),
-        (("convert", "x.npy", "x.npy"), "--overwrite"),
+        (("ingest", "x.csv", "x.npy", "--fill", "0"), "--overwrite"),
         (("describe", "x.npy", "--memory", "10"), "describe needs"),
         (("head", "x.csv"), "dtype"),
         (("ingest", "x.csv", "y.npy", "--memory", "lots"), "memory='lots'"),
@@ -127,7 +127,7 @@ def test_an_error_is_one_message_and_exit_code_1(table: Path, arguments: tuple[s
 def test_as_a_process_it_exits_with_the_same_codes(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text(TEXT)
     assert json.loads(process(tmp_path, "ingest", "x.csv", "x.npy", "--json").stdout)["shape"] == [2]
-    assert process(tmp_path, "convert", "x.npy", "x.npy", code=1).stderr.startswith("outcore: x.npy exists")
+    assert process(tmp_path, "ingest", "no.csv", "y.npy", code=1).stderr.startswith("outcore: no.csv")
     assert "usage:" in process(tmp_path, "ingest", code=2).stderr
 
 

@@ -69,7 +69,10 @@ class Surveying(_Silent):
         try:
             return self._survey.add(clean(chunk.data, self._plan.dialect)), iter(())
         except Unreadable:
-            if self._plan.on_error == "stop":
+            # By the columns in question alone: whether the others can be read depends on what else is in the
+            # chunk, and so on where it was cut.
+            plan = self._survey.plan
+            if plan.on_error == "stop":
                 # Other chunks may hold earlier faults, so how many rows came before is not known here.
-                raise error(examine(chunk, self._plan).faults, earlier_rows=0, target=self._target) from None
-            return self._survey.add(inspect(chunk, self._plan).data), iter(())
+                raise error(examine(chunk, plan).faults, earlier_rows=0, target=self._target) from None
+            return self._survey.add(inspect(chunk, plan).data), iter(())

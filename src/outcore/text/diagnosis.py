@@ -54,7 +54,7 @@ def kinds(texts: pl.Series, column: Column, meaning: Values) -> NDArray[np.int8]
     >>> [KINDS[k] for k in kinds(texts, Column(0, "a", np.dtype("i1")), Values((), None, "."))]
     ['type', 'range', 'missing']
     """
-    plain, kind = texts.str.strip_chars(" "), column.dtype.kind
+    plain, kind = texts.str.strip_chars(" \t"), column.dtype.kind
     if column.categories is not None or kind in "SU":
         return np.full(len(texts), WIDTH if column.categories is None else CATEGORY, np.int8)
     missing = np.zeros(len(texts), bool)

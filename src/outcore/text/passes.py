@@ -12,12 +12,11 @@ from outcore import progress as bars
 from outcore.errors import OptionError
 from outcore.text.counting import Surveying
 from outcore.text.cutting import Cutter, Files
-from outcore.text.headers import HeaderCheck
 from outcore.text.meter import Meter
 from outcore.text.parse import Plan
 from outcore.text.pipeline import Pipeline, Steps
 from outcore.text.places import BEGINNING, Place
-from outcore.text.plan import make_plan
+from outcore.text.plan import header_check, make_plan
 from outcore.text.request import Request
 from outcore.text.room import Room
 from outcore.text.survey import Survey
@@ -79,7 +78,7 @@ def go_through(
             plan.dialect,
             room.chunk_bytes,
             start=start,
-            check_header=HeaderCheck(plan),
+            check_header=header_check(plan),
             record_bytes=room.record_bytes,
             threads=room.n_workers,
         ) as cutter,

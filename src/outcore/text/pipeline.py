@@ -138,7 +138,8 @@ class Pipeline(Generic[Part, Placed]):
 
     def _take(self) -> Chunk | None:
         with self._cutting:
-            if self._stopped or self._failure is not None:
+            # Beside a chunk that is larger than the limit not even a small one is cut.
+            if not self._wait_for(lambda: self._in_flight <= self._limit):
                 return None
             try:
                 chunk = self._cutter.next()
@@ -151,9 +152,16 @@ class Pipeline(Generic[Part, Placed]):
             size = len(chunk.data)
             with self._changed:
                 self._read_bytes += chunk.read_bytes
-                self._changed.wait_for(lambda: not self._in_flight or self._in_flight + size <= self._limit)
+                if not self._wait_for(lambda: not self._in_flight or self._in_flight + size <= self._limit):
+                    return None
                 self._in_flight += size
             return chunk
+
+    def _wait_for(self, ready: Callable[[], bool]) -> bool:
+        """Wait; say whether there is still a reason to begin with another chunk."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or self._failure is not None or ready())
+            return not self._stopped and self._failure is None
 
     def _process(self, chunk: Chunk) -> None:
         part, more = self._steps.parse(chunk)

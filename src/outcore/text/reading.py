@@ -24,7 +24,7 @@ from outcore.text import parse
 from outcore.text.boundaries import count_byte
 from outcore.text.cleaning import clean
 from outcore.text.cutting import Files
-from outcore.text.faults import examine
+from outcore.text.faults import defect, examine
 from outcore.text.journal import Checkpoint, Fingerprint, Journal
 from outcore.text.listing import Fault, Faults
 from outcore.text.messages import error
@@ -148,10 +148,7 @@ class Reading:
         if found.rows is None:
             none = np.zeros((0, *plan.schema.row_shape), plan.schema.dtype)
             return Part(none, np.zeros(len(chunk.pieces), np.int64), found.faults, 0, 0)
-        counts = np.array([len(found.rows)])
-        if len(chunk.pieces) > 1:
-            counts = _counts(chunk, plan, found.n_records)
-            counts -= _left_out(found.faults, len(chunk.pieces), masks=self._masks)
+        counts = _counts(chunk, plan, found.n_records) - found.left_out
         return Part(found.rows, counts, found.faults, found.n_records - len(found.rows), found.cut)
 
     def write(self, part: Part, placed: Placed) -> None:
@@ -171,20 +168,15 @@ class Reading:
         """
         before, completed = self._reached, self._completed
         n_rows, began = before.n_rows, (self._file, before.n_rows - self._file_row)
-        for piece, count in zip(chunk.pieces, part.counts.tolist(), strict=True):
+        for piece, n_new in zip(chunk.pieces, part.counts.tolist(), strict=True):
             completed += self._complete_until(piece.place.file, n_rows)
-            n_rows += count
+            n_rows += n_new
         if len(part.faults):
             self._note(chunk, part, began)
         if last:
             completed += self._complete_until(chunk.after.file, n_rows)
         if n_rows != before.n_rows + len(part.rows):
-            raise IngestError(
-                f"{chunk.pieces[0].path}: {n_rows - before.n_rows} records from line "
-                f"{chunk.pieces[0].place.line} on became {len(part.rows)} rows; nothing was written to "
-                f"{self._target_name}.\n"
-                "This is a defect of outcore: please report it, with these lines."
-            )
+            raise defect(chunk, f"{n_rows - before.n_rows} records became {len(part.rows)} rows")
         at = chunk.after if last else before.place
         if last:
             self._completed = []
@@ -291,16 +283,6 @@ def _counts(chunk: Chunk, plan: Plan, n_records: int) -> NDArray[np.int64]:
     if found.sum() == n_records:  # no line is blank, a comment, or within quotes
         return found
     return np.array([count(clean(text, plan.dialect), plan.dialect).records for text in texts])
-
-
-def _left_out(faults: Faults, n_pieces: int, *, masks: bool) -> NDArray[np.int64]:
-    """Count the records of each piece that gave no row."""
-    gone = {
-        (fault.piece, fault.byte)
-        for fault in faults
-        if not masks or not fault.column or fault.kind == "quote"
-    }
-    return np.bincount([piece for piece, _ in gone], minlength=n_pieces)
 
 
 def _stretch(chunk: Chunk, start: int, data: bytes) -> Chunk:

@@ -63,6 +63,10 @@ class Survey:
         self._whole = plan
         self._guessed = guessed
         columns = {i: column for i, column in enumerate(plan.schema.columns) if column.unmeasured}
+        #: The columns in question, as they are in the plan.
+        self.plan = replace(
+            plan, schema=replace(plan.schema, columns=tuple(columns.values()), matrix=False, record=None)
+        )
         self._widths = {i: _Width() for i, column in columns.items() if not column.sought}
         self._vocabularies = {i: Vocabulary(c.name) for i, c in columns.items() if c.sought}
         #: Only the columns in question are parsed.
