@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import subprocess
 import sys
 import threading
@@ -130,3 +131,79 @@ def test_the_drawing_library_is_not_imported_without_a_bar() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.split() == ["False", "False"]
+
+
+def test_what_was_done_before_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[int, int]] = []
+    with progress.bar("work", 100, lambda done, total: heard.append((done, total)), done=60) as advance:
+        advance(0)
+        advance(40)
+    assert (heard[0], heard[-1]) == ((60, 100), (100, 100))
+    with a_terminal() as terminal, progress.bar("work", 100, True, done=60):
+        assert "60%" in terminal.getvalue()
+        assert " 0%" not in terminal.getvalue()
+
+
+def test_a_total_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[int, int]] = []
+    with progress.bar("work", progress.UNKNOWN, lambda done, total: heard.append((done, total))) as advance:
+        advance(5)
+    assert heard == [(5, -1)]
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with a_terminal() as terminal, progress.bar("work", progress.UNKNOWN, True) as advance:
+        now[0] += progress.REFRESH_S
+        advance(2_000_000)
+        assert "2.0/? MB" in terminal.getvalue()
+        assert "%" not in terminal.getvalue()
+
+
+def test_nothing_to_do_is_no_division_by_zero() -> None:
+    with a_terminal() as terminal, progress.bar("work", 0, True) as advance:
+        advance(0)
+        assert "work" in terminal.getvalue()
+
+
+def test_details_stand_below_the_bar_and_are_wiped_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    asked: list[int] = []
+
+    def details() -> str:
+        asked.append(threading.get_ident())
+        return f"{len(asked)} rows [bold]"  # no markup: what is in brackets is shown
+
+    with a_terminal() as terminal, progress.bar("work", 100, details=details) as advance:
+        advance(10)
+        assert asked == []
+        now[0] = progress.PATIENCE_S
+        advance(40)
+        last = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).splitlines()[-1]
+        assert last == f"  {len(asked)} rows [bold]"
+    assert set(asked) == {threading.get_ident()}
+    assert terminal.getvalue().endswith("\x1b[1A\x1b[2K\x1b[1A\x1b[2K")  # two lines
+
+
+def test_details_are_not_asked_for_without_a_bar() -> None:
+    def details() -> str:
+        pytest.fail("nobody sees them")
+
+    with progress.bar("work", 10, False, details=details) as advance:
+        advance(10)
+    with progress.bar("work", 10, lambda done, total: None, details=details) as advance:
+        advance(10)
+
+
+@pytest.mark.parametrize("columns", ["20", "60", "80", "200"])
+def test_a_bar_fits_the_terminal(monkeypatch: pytest.MonkeyPatch, columns: str) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    with a_terminal() as terminal:
+        monkeypatch.setenv("COLUMNS", columns)
+        with progress.bar("ingest", 10**12, True, details=lambda: "1,000,000 rows  " * 4) as advance:
+            now[0] += progress.REFRESH_S
+            advance(10**11)
+        lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue()).replace("\r", "\n").splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    if int(columns) >= 80:
+        assert any("0.1/1.0 TB" in line for line in lines)

@@ -25,6 +25,10 @@ def parsed(*words: str) -> argparse.Namespace:
     return build_parser().parse_args(["ingest", "a.csv", "x.npy", *words])
 
 
+def options(line: str) -> argparse.Namespace:
+    return parsed(*line.split())
+
+
 def test_every_keyword_has_its_option_and_every_option_its_keyword() -> None:
     options = {action.dest for action in ingest_parser()._actions}
     about_the_command = {"help", "json", "dry_run"}
@@ -75,13 +79,16 @@ def test_delimiters_have_names(word: str, delimiter: str) -> None:
 
 
 def test_values_are_understood() -> None:
-    given = parsed(*"--categories chr,-1,2 --schema s.json --truncate --on-error reject".split())
+    given = options("--categories chr,-1,2 --schema s.json --truncate")
     assert (given.categories, given.schema, given.truncate) == (["chr", -1, 2], "s.json", True)
-    given = parsed(*"--on-error reject --max-rejects 5 --rejects r.csv --workers 3 --dry-run".split())
+    given = options("--on-error reject --max-rejects 5 --rejects r.csv --workers 3 --dry-run")
     assert (given.on_error, given.max_rejects, given.rejects) == ("reject", 5, "r.csv")
     assert (given.workers, given.dry_run) == (3, True)
     assert (parsed("--chunks", "auto").chunks, parsed("--chunks", "100,5").chunks) == (True, (100, 5))
-    assert (parsed("--compression", "9").compression, parsed("--compression", "lzf").compression) == (9, "lzf")
+    assert (parsed("--compression", "9").compression, parsed("--compression", "lzf").compression) == (
+        9,
+        "lzf",
+    )
     assert build_parser().parse_args(["ingest", "-", "b.csv", "x.npy"]).sources == ["-", "b.csv"]
 
 
@@ -90,7 +97,7 @@ def test_values_are_understood() -> None:
 )
 def test_wrong_values_exit_with_2(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        parsed(*words.split())
+        options(words)
     assert caught.value.code == 2
     assert words.split()[0] in capsys.readouterr().err
 
@@ -104,7 +111,7 @@ def test_the_help_is_a_manual() -> None:
         "\nmissing values\n",
         "\nwhat goes wrong\n",
         "\ngoing on\n",
-        "\nbeside the target\n",
+        "\nbeside the target ",
         "\nexit codes\n",
         "\nexamples\n",
     )

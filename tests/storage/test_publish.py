@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import outcore as oc
+from outcore.errors import NotFoundError, WriterConflictError
 from outcore.storage import publish
-from outcore.storage.publish import Partial
+from outcore.storage.publish import Partial, check_folder, drop_second_names
 
 
 def partials(folder: Path) -> list[str]:
@@ -284,3 +285,63 @@ def test_the_lock_holds_while_the_parent_writes_though_a_child_has_ended(target:
     with pytest.raises(oc.errors.WriterConflictError):
         Partial(str(target), overwrite=False)
     partial.discard()
+
+
+# ---- kept and taken over ----------------------------------------------------------------------------
+
+
+def test_a_kept_file_is_taken_over_as_it_is(tmp_path: Path) -> None:
+    target = str(tmp_path / "x")
+    kept = Partial(target, overwrite=False)
+    Path(kept.path).write_bytes(b"rows")
+    kept.keep()
+    assert os.listdir(tmp_path) == [os.path.basename(kept.path)]
+    again = Partial(target, overwrite=False, resume=kept.path)
+    assert Path(again.path).read_bytes() == b"rows"
+    again.commit()
+    assert (tmp_path / "x").read_bytes() == b"rows"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_kept_file_that_nobody_takes_over_goes_with_the_next_writer(tmp_path: Path) -> None:
+    kept = Partial(str(tmp_path / "x"), overwrite=False)
+    kept.keep()
+    Partial(str(tmp_path / "x"), overwrite=False).discard()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_that_is_still_being_written_is_not_taken_over(tmp_path: Path) -> None:
+    target = str(tmp_path / "x")
+    living = Partial(target, overwrite=False)
+    with pytest.raises(WriterConflictError, match="is locked"):
+        Partial(target, overwrite=False, resume=living.path)
+    assert os.path.exists(living.path)
+    living.commit()
+    with pytest.raises(WriterConflictError, match="has just gone"):
+        Partial(target, overwrite=True, resume=living.path)
+
+
+def test_taking_over_removes_the_other_dead_files(tmp_path: Path) -> None:
+    target = str(tmp_path / "x")
+    kept = Partial(target, overwrite=False)
+    kept.keep()
+    (tmp_path / ".x.0123456789ab.partial").write_bytes(b"dead")
+    again = Partial(target, overwrite=False, resume=kept.path)
+    assert os.listdir(tmp_path) == [os.path.basename(again.path)]
+    again.discard()
+    assert os.listdir(tmp_path) == []
+
+
+def test_second_names_of_a_finished_file_can_be_dropped(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"rows")
+    os.link(tmp_path / "x", tmp_path / ".x.0123456789ab.partial")
+    (tmp_path / ".x.ba9876543210.partial").write_bytes(b"another's")
+    (tmp_path / "y").symlink_to("x")
+    drop_second_names(str(tmp_path / "y"))
+    assert sorted(os.listdir(tmp_path)) == [".x.ba9876543210.partial", "x", "y"]
+
+
+def test_a_missing_folder(tmp_path: Path) -> None:
+    check_folder(str(tmp_path / "x"))
+    with pytest.raises(NotFoundError, match=r"no does not exist(?s:.*)makedirs"):
+        check_folder(str(tmp_path / "no" / "x"))

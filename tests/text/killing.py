@@ -38,7 +38,10 @@ from outcore.text.targets import FlatTarget
 from outcore.text.wishes import Wishes
 
 STEPS = (
-    (os, ("pwrite", "fsync", "ftruncate", "truncate", "replace", "rename", "link", "unlink", "mkdir", "rmdir")),
+    (
+        os,
+        ("pwrite", "fsync", "ftruncate", "truncate", "replace", "rename", "link", "unlink", "mkdir", "rmdir"),
+    ),
     (shutil, ("move", "copyfile", "copyfileobj")),
     (journal.Journal, ("add_source", "write")),
 )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 #: All that a run of `write_sources` needs to be told; the columns are text, category, date, numbers, truth.
-DTYPE = "name:S kind:category day:M8[D] n:i4 x:f8 note:U ok:?"
+DTYPE = "name:S kind:category day:M8[D] n:i4 x:f8 note:S ok:?"
 HEADER = "name,kind,day,n,x,note,ok\n"
 
 

@@ -6,6 +6,7 @@ Hands to   : standard output: the plan before the work, then what became of it
 
 from __future__ import annotations
 
+import signal
 from argparse import Namespace
 from typing import Any
 
@@ -34,6 +35,9 @@ _LOOKED_AT = 8
 
 def run(arguments: Namespace) -> int:
     """Read the files; say how, and where the array is."""
+    # Polars, which is imported by now, has system calls go on after a signal: Ctrl-C would not be heard while
+    # a pipe gives nothing.
+    signal.siginterrupt(signal.SIGINT, True)
     report = Report()
     request = _request(arguments)
     if arguments.dry_run:
@@ -141,9 +145,11 @@ def _plan_line(intent: Intent) -> str:
 
 def _size(intent: Intent) -> str:
     files = intent.files
-    sizes = [files[i].nbytes for i in range(len(files))]
-    known = format_bytes(sum(size for size in sizes if size >= 0))
-    amount = known if min(sizes) >= 0 else "size unknown"
+    total, known = 0, True
+    for i in range(len(files)):
+        nbytes = files[i].nbytes
+        total, known = total + nbytes, known and nbytes >= 0
+    amount = format_bytes(total) if known else "size unknown"
     kinds = dict.fromkeys(files[i].compression or "plain" for i in range(min(len(files), _LOOKED_AT)))
     return amount if list(kinds) == ["plain"] else f"{amount} {' and '.join(kinds)}"
 

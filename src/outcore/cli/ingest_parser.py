@@ -64,7 +64,7 @@ going on
   or folder since, only these are read, and their rows appended. A file that has changed since it was read is
   an error that names it. What came from standard input or a pipe cannot be read again: start anew.
 
-beside the target
+beside the target (of m.h5::/x it is m.h5.x.ingest)
   x.npy.ingest/schema.json    delimiter, header, names, types, categories; edit it and give it to --schema
   x.npy.ingest/sources.csv    each file with its size, its time, its first row and its rows
   x.npy.ingest/finished.json  by this the same command knows that there is nothing to do
@@ -81,9 +81,10 @@ examples
   outcore ingest flights.csv flights.npy --dry-run
   outcore ingest 'logs/*.csv.gz' logs.npy --dtype f4 --memory 2GB --workers 4
   outcore ingest logs.zip::day1.csv day1.npy
-  zcat reads.tsv.gz | grep -v random | outcore ingest - reads.npy --delimiter tab --dtype "chr:S9 pos:i4"
+  zcat reads.tsv.gz | grep -v random | outcore ingest - reads.npy --delimiter tab \\
+      --dtype "chr:S9 pos:i4 pct:f4"
 
-  # genomics: a table without a header into HDF5; chromosomes as categories
+  # genomics: tables without a header into HDF5; texts of a VCF file as categories
   outcore ingest 'chr*.tsv.gz' meth.h5::/reads --no-header --dtype "chr:S24 pos:i4 pct:f4 c:i4 t:i4" \\
       --compression gzip
   outcore ingest calls.tsv calls.npy --comment '##' --categories '#CHROM,FILTER' --na .

@@ -117,7 +117,7 @@ def short_dtype(dtype: np.dtype[Any], categories: Collection[str] = ()) -> str:
     >>> short_dtype(np.dtype([("chr", "S"), ("sample", "i1"), ("pos", "i4")]), ["sample"])
     'chr:S sample:category pos:i4'
     >>> short_dtype(np.dtype([(f"x{i}", "f4") for i in range(1000)]))[-38:]
-    ' x28:f4 ... 970 more fields ... x999:f4'
+    'x28:f4 ... 970 more fields ... x999:f4'
     """
     fields = _fields(dtype, categories)
     if fields is None:

@@ -32,12 +32,12 @@ from outcore.storage.chunked import ChunkedStorage
 from outcore.storage.file import open_file, stale, verify
 from outcore.storage.hdf5_dataset import Layout, examine, reopened, require_decodable
 from outcore.storage.hdf5_file import MAX_NAMES, ONE_WRITER, briefly_open, dataset_names, listed
-from outcore.storage.hdf5_options import check_dtype
+from outcore.storage.hdf5_options import check_dtype, check_options
 from outcore.storage.hdf5_rows import H5pyStorage
 from outcore.storage.hdf5_write import create
 from outcore.storage.protocol import Fingerprint, Spec, Storage
 
-__all__ = ["check_dtype", "create", "has", "locate", "locate_dataset", "open_spec"]
+__all__ = ["check_dtype", "check_options", "create", "has", "locate", "locate_dataset", "open_spec"]
 
 #: Drivers whose file is one file with a name that others can open.
 _FILE_DRIVERS = ("sec2", "stdio", "direct", "windows")

@@ -162,7 +162,7 @@ def disk_errors(path: str) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        codes = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+        codes = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC), errno.EFBIG)
         if isinstance(error, OutcoreError) or not any(f"errno = {code}," in str(error) for code in codes):
             raise
         raise full(path, os.path.getsize(path), OSError(errno.ENOSPC, "no space left")) from error

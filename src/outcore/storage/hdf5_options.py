@@ -88,6 +88,19 @@ def choose(
     return Options(_choose_chunks(chunks, shape, dtype), filters)
 
 
+def check_options(shape: Shape, dtype: np.dtype[Any], *, chunks: Any, compression: Any) -> None:
+    """Raise what `choose` raises."""
+    choose(
+        shape,
+        dtype,
+        chunks=chunks,
+        compression=compression,
+        compression_opts=None,
+        shuffle=None,
+        fletcher32=False,
+    )
+
+
 def check_dtype(dtype: np.dtype[Any], address: str) -> None:
     """Raise `DTypeError` for a dtype that HDF5 cannot hold."""
     refuse_objects(dtype, address)

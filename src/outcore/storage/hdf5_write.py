@@ -96,7 +96,7 @@ def create(
 
 
 def _create_flat(path: str, inner: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Storage:
-    with open_own(path) as h5, disk_errors(path):
+    with disk_errors(path), open_own(path) as h5:  # closing it writes too
         made = new_flat(*place(h5, path, inner), shape, dtype)
         offset = made.id.get_offset() if prod(shape) * dtype.itemsize else 0
     file = open_file(path, writable=True)

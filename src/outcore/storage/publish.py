@@ -83,7 +83,7 @@ class Partial:
             if not locked or not os.path.exists(self.path):
                 # Somebody else came between the two lines above and took this file for a dead writer's.
                 raise self._conflict("who began at the same moment")
-            self._clear_others(folder, name)
+            self._clear_others()
         except BaseException:
             self.discard()
             raise
@@ -95,9 +95,8 @@ class Partial:
                 "Use overwrite=True to replace it, or another name."
             )
 
-    def _clear_others(self, folder: str, name: str) -> None:
-        pattern = os.path.join(glob.escape(folder), f".{glob.escape(name)}.{'[0-9a-f]' * 12}.partial")
-        for other in glob.glob(pattern):
+    def _clear_others(self) -> None:
+        for other in _partials(self.target):
             if other == self.path:
                 continue
             try:
@@ -198,6 +197,20 @@ class Partial:
                 fcntl.flock(self._lock_fd, fcntl.LOCK_UN)
             os.close(self._lock_fd)
             self._lock_fd = None
+
+
+def drop_second_names(target: str) -> None:
+    """Remove the partial names of a finished file, which a writer leaves that is killed while it renames."""
+    path = os.path.realpath(target)
+    for other in _partials(path):
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samefile(other, path):
+                os.unlink(other)
+
+
+def _partials(path: str) -> list[str]:
+    folder, name = os.path.split(path)
+    return glob.glob(os.path.join(glob.escape(folder), f".{glob.escape(name)}.{'[0-9a-f]' * 12}.partial"))
 
 
 def check_folder(path: str) -> None:

@@ -112,7 +112,8 @@ def convert(series: pl.Series, column: Column, meaning: Values, *, truncate: boo
     if column.categories is not None:
         return Converted(*codes(series, column, meaning.fill), 0)
     if kind in "SU":
-        texts, cut = series.fill_null(""), 0
+        # Filling copies all of the text, whether anything is missing or not.
+        texts, cut = series.fill_null("") if series.null_count() else series, 0
         if truncate:
             texts, cut = cut_to_fit(texts, column.dtype)
         return Converted(*fixed_width(texts, column.dtype), cut)

@@ -30,7 +30,7 @@ from outcore.text.request import Before, Intent, Outcome, Request
 from outcore.text.resuming import decide
 from outcore.text.room import Room
 from outcore.text.sources import Sources
-from outcore.text.targets import FlatTarget, Hdf5Target, Target
+from outcore.text.targets import FlatTarget, Hdf5Target, Target, check_hdf5
 
 #: Noted on the exception where that is so.
 GOES_ON = "The same call goes on where it stopped."
@@ -98,7 +98,8 @@ class FileRun:
         try:
             return self._run(tell)
         except KeyboardInterrupt as stopped:
-            if self._resumable and self._sidecar.interrupted() is not None:
+            killed = self._sidecar.interrupted() if self._resumable else None
+            if killed is not None and killed.wishes == self._wishes:
                 stopped.add_note(GOES_ON)
             raise
 
@@ -111,7 +112,11 @@ class FileRun:
         if start.finished:
             return self._outcome(self._opened(plan), plan, start.checkpoint)
         if start.plan is None:
-            plan = complete_plan(plan, start.sources, request, self._room, self._address)
+            if self._hdf5:  # the file itself is made at the end of the work, too late to refuse
+                check_hdf5(self._address, plan.schema, request.chunks, request.compression)
+            plan = complete_plan(
+                plan, start.sources, request, self._room, self._address, unicode=not self._hdf5
+            )
         with self._writing(plan) as to:
             reading = Reading(
                 start.sources,

@@ -65,9 +65,9 @@ def ingest(
 ) -> Array | SharedArray:
     r"""Read delimited text into one array, in parallel, within the memory budget.
 
-    Killed, the same call goes on where it was. Finished, it does nothing, but for adding the rows of files that
-    are new. Where all columns are numbers that one dtype holds, the result is a matrix; otherwise it has structured
-    rows with the names of the header.
+    Killed, the same call goes on where it was. Finished, it does nothing, but for adding the rows of files
+    that are new. Where all columns are numbers that one dtype holds, the result is a matrix; otherwise it has
+    structured rows with the names of the header.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def ingest(
         order (part2 before part10), those of a list as given. They may be compressed by gzip, bzip2, xz or
         zstd.
     target : str, path, SharedArray or None
-        ``"x.npy"``, ``"x.h5::/x"``, or another name for raw binary; see `outcore.create`. A `SharedArray` with
-        as many rows as there are records is filled; None makes a new one.
+        ``"x.npy"``, ``"x.h5::/x"``, or another name for raw binary; see `outcore.create`. A `SharedArray`
+        with as many rows as there are records is filled; None makes a new one.
     dtype : dtype or str, optional
         One type for a matrix, such as ``"f4"``; names and types for structured rows, such as
         ``"chr:S10 pos:i4 pct:f4"``. Fields are matched to the header by name, or else by position.
@@ -169,8 +169,8 @@ def ingest(
     have a fifth of the budget. A million files take 24 bytes each and their names.
 
     Disk: the array; for HDF5 twice, as the rows are collected in a flat file first. Beside the target stands
-    the folder ``x.npy.ingest``: ``schema.json``, ``sources.csv`` (which rows came from which file) and what it
-    takes to go on after a kill.
+    the folder ``x.npy.ingest``: ``schema.json``, ``sources.csv`` (which rows came from which file) and what
+    it takes to go on after a kill.
 
     Numbers are the nearest values of their type, bit for bit those of Python's ``float``. Blanks around
     numbers are passed over. A number too large for its type is an error.

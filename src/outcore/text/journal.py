@@ -209,6 +209,7 @@ class Sidecar:
         """Forget a run that did not end; remove the folder where nothing else is in it."""
         for path in (self.run, self.run_sources, self.run_rejects):
             path.unlink(missing_ok=True)
+        self._clear_left()
         if self.folder.is_dir() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
@@ -236,8 +237,12 @@ class Sidecar:
             self._finished.unlink(missing_ok=True)
         sync_folder(str(self.folder))
         self.run_rejects.unlink(missing_ok=True)
-        self.run.unlink(missing_ok=True)
-        for left in self.folder.glob(".*.json.*.partial"):  # of a call that was killed
+        self._clear_left()
+        self.run.unlink(missing_ok=True)  # last: until then the same call completes all this
+
+    def _clear_left(self) -> None:
+        """Remove what a call left that was killed in `replace_text`."""
+        for left in self.folder.glob(".*.json*.*.partial"):
             left.unlink(missing_ok=True)
 
     def recorded(self, *, running: bool = False, nbytes: int | None = None) -> Iterator[Fingerprint]:

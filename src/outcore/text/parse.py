@@ -21,7 +21,6 @@ from typing import Any, Literal
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from polars.selectors import float as floats
 
 from outcore.text import columns as conversion
 from outcore.text.boundaries import count_byte, holds_byte, last_record_end
@@ -264,9 +263,13 @@ def _read_typed(data: bytes, plan: Plan) -> pl.DataFrame | None:
 
 
 def _unclear(frame: pl.DataFrame, plan: Plan) -> bool:
+    # Without the columns of text: of a frame with a single row, Polars copies what it is not asked for too.
+    numbers = [column for column in frame if column.dtype.is_float()]
+    if not numbers:
+        return False
     # Infinite: written so, or too large for the type? NaN: written so, or " nan", which is to be filled?
-    unclear = floats().is_infinite() if plan.meaning.fill is None else ~floats().is_finite()
-    return any(any(row) for row in frame.select(unclear.any()).rows())
+    unclear = pl.all().is_infinite() if plan.meaning.fill is None else ~pl.all().is_finite()
+    return any(any(row) for row in pl.DataFrame(numbers).select(unclear.any()).rows())
 
 
 def _read(data: bytes, plan: Plan, types: dict[int, pl.DataType]) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from outcore.text.pipeline import Pipeline, Steps
 from outcore.text.places import BEGINNING, Place
 from outcore.text.plan import header_check, make_plan
 from outcore.text.request import Request
-from outcore.text.room import Room
+from outcore.text.room import Room, check_row
 from outcore.text.survey import Survey
 
 
@@ -33,8 +33,15 @@ def first_plan(files: Files, request: Request) -> Plan:
     return request.with_policy(make_plan(files, request.wishes))
 
 
-def complete_plan(plan: Plan, files: Files, request: Request, room: Room, target: str) -> Plan:
+def complete_plan(
+    plan: Plan, files: Files, request: Request, room: Room, target: str, *, unicode: bool = True
+) -> Plan:
     """Measure what samples cannot tell, in a pass over the files; without that, return the plan as it is.
+
+    Parameters
+    ----------
+    unicode : bool
+        Whether text that is not all ASCII may become U; otherwise it is S.
 
     Raises
     ------
@@ -44,12 +51,16 @@ def complete_plan(plan: Plan, files: Files, request: Request, room: Room, target
         A source that can be read only once.
     DTypeError
         More categories than their type holds.
+    MemoryBudgetError
+        There is no room for a row.
     """
-    survey = Survey(plan, guessed=request.wishes.dtype is None and request.wishes.schema is None)
+    guessed = unicode and request.wishes.dtype is None and request.wishes.schema is None
+    survey = Survey(plan, guessed=guessed)
     if survey.needed:
         refuse_rereading(files, "text columns without a width are measured first")
         go_through(files, plan, Surveying(plan, survey, target), room, request, what="measure")
         plan = survey.result()
+    check_row(plan.schema.row_bytes, request.memory)
     return plan
 
 

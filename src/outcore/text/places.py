@@ -79,7 +79,7 @@ class Chunk:
     read_bytes: int
 
 
-def source_bytes(text: bytes, encoding: str) -> int:
+def source_bytes(text: bytes | memoryview, encoding: str) -> int:
     """Count the bytes that UTF-8 `text` took in a file of another encoding.
 
     Examples

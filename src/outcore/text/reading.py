@@ -45,12 +45,15 @@ class Part:
 
     Attributes
     ----------
+    pieces : tuple of Piece
+        What it was made of.
     rows : ndarray
     counts : ndarray of int, shape (n_pieces,)
         How many rows each piece gave.
     faults : sequence of Fault
     """
 
+    pieces: tuple[Piece, ...]
     rows: NDArray[Any]
     counts: NDArray[np.int64]
     faults: Faults | tuple[Fault, ...]
@@ -130,10 +133,10 @@ class Reading:
 
     def _split(self, chunk: Chunk) -> Iterator[Chunk]:
         schema, dialect = self._plan.schema, self._plan.dialect
-        row = schema.dtype.itemsize * (len(schema.columns) if schema.matrix else 1)
-        room = ROWS_COST * max(self._limits.chunk_bytes, len(chunk.data))
+        # A single long record gets room for one row as long as itself, beside all that it takes to parse it.
+        room = max(ROWS_COST * self._limits.chunk_bytes, len(chunk.data))
         start = 0
-        for data in parse.parts(chunk.data, dialect, row, room):
+        for data in parse.parts(chunk.data, dialect, schema.row_bytes, room):
             yield chunk if len(data) == len(chunk.data) else _stretch(chunk, start, data)
             start += len(data)
 
@@ -142,14 +145,15 @@ class Reading:
         data = clean(chunk.data, plan.dialect)
         try:
             made = parse.rows(data, plan)
-            return Part(made.values, _counts(chunk, plan, len(made.values)), (), 0, made.cut)
+            return Part(chunk.pieces, made.values, _counts(chunk, plan, len(made.values)), (), 0, made.cut)
         except Unreadable:
             found = examine(chunk, plan)
         if found.rows is None:
             none = np.zeros((0, *plan.schema.row_shape), plan.schema.dtype)
-            return Part(none, np.zeros(len(chunk.pieces), np.int64), found.faults, 0, 0)
+            return Part(chunk.pieces, none, np.zeros(len(chunk.pieces), np.int64), found.faults, 0, 0)
         counts = _counts(chunk, plan, found.n_records) - found.left_out
-        return Part(found.rows, counts, found.faults, found.n_records - len(found.rows), found.cut)
+        n_rejects = found.n_records - len(found.rows)
+        return Part(chunk.pieces, found.rows, counts, found.faults, n_rejects, found.cut)
 
     def write(self, part: Part, placed: Placed) -> None:
         """Write rows to their place."""
@@ -168,11 +172,11 @@ class Reading:
         """
         before, completed = self._reached, self._completed
         n_rows, began = before.n_rows, (self._file, before.n_rows - self._file_row)
-        for piece, n_new in zip(chunk.pieces, part.counts.tolist(), strict=True):
+        for piece, n_new in zip(part.pieces, part.counts.tolist(), strict=True):
             completed += self._complete_until(piece.place.file, n_rows)
             n_rows += n_new
         if len(part.faults):
-            self._note(chunk, part, began)
+            self._note(part, began)
         if last:
             completed += self._complete_until(chunk.after.file, n_rows)
         if n_rows != before.n_rows + len(part.rows):
@@ -207,11 +211,11 @@ class Reading:
     def _fingerprint(self, file: int) -> Fingerprint:
         return fingerprint(self._sources[file])
 
-    def _note(self, chunk: Chunk, part: Part, began: tuple[int, int]) -> None:
-        """Deal with faults; `began` is the file that the chunk goes on with, and its rows so far."""
+    def _note(self, part: Part, began: tuple[int, int]) -> None:
+        """Deal with faults; `began` is the file that the part goes on with, and its rows so far."""
         if self._plan.on_error == "stop" or self._rejects is None:
             first, (file, n_rows) = part.faults[0], began
-            earlier = n_rows if chunk.pieces[first.piece].place.file == file else 0
+            earlier = n_rows if part.pieces[first.piece].place.file == file else 0
             raise error(part.faults, earlier_rows=earlier, target=self._target_name)
         self._rejects.add(part.faults)
         room = 10 - len(self.first_faults)
@@ -293,7 +297,7 @@ def _stretch(chunk: Chunk, start: int, data: bytes) -> Chunk:
         end = chunk.pieces[number + 1].start if number + 1 < len(chunk.pieces) else len(chunk.data)
         if end <= start or piece.start >= stop:
             continue
-        passed = chunk.data[piece.start : max(start, piece.start)]
+        passed = memoryview(chunk.data)[piece.start : max(start, piece.start)]
         place = Place(
             piece.place.file,
             piece.place.byte + source_bytes(passed, piece.encoding),

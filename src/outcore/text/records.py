@@ -7,6 +7,8 @@ Polars fills records that are too short with nulls and says nothing; so fields a
 
 from __future__ import annotations
 
+import codecs
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,9 +57,11 @@ def count(data: bytes, dialect: Dialect) -> Counts:
     """
     array = np.frombuffer(data, np.uint8)
     if _quoted(data, dialect):
-        outside = _outside(data, dialect)
-        separators = int(np.count_nonzero((array == ord(dialect.separator)) & outside))
-        found = _lines(data, np.flatnonzero((array == 0x0A) & outside))
+        separators = sum(
+            int(np.count_nonzero((block == ord(dialect.separator)) & outside))
+            for _, block, outside in _blocks(data, dialect)
+        )
+        found = lines(data, dialect)
         return Counts(len(found.starts), separators, found.blank)
     newlines, blank, last = 0, data.startswith((b"\n", b"\r\n")), 0
     separators = 0
@@ -80,10 +84,7 @@ def count_byte(data: bytes, byte: str) -> int:
 
 def lines(data: bytes, dialect: Dialect) -> Lines:
     """Find the records; blank lines are passed over."""
-    newlines = np.frombuffer(data, np.uint8) == 0x0A
-    if _quoted(data, dialect):
-        newlines &= _outside(data, dialect)
-    return _lines(data, np.flatnonzero(newlines))
+    return _lines(data, _outside_quotes(data, dialect, b"\n"))
 
 
 def without_blank(data: bytes, dialect: Dialect) -> bytes:
@@ -99,10 +100,7 @@ def without_blank(data: bytes, dialect: Dialect) -> bytes:
 
 def separators(data: bytes, dialect: Dialect) -> Positions:
     """Find the separators outside quotes."""
-    found = np.frombuffer(data, np.uint8) == ord(dialect.separator)
-    if _quoted(data, dialect):
-        found &= _outside(data, dialect)
-    return np.flatnonzero(found)
+    return _outside_quotes(data, dialect, dialect.separator.encode())
 
 
 def even(data: bytes, dialect: Dialect, n_fields: int) -> bool:
@@ -115,10 +113,11 @@ def even(data: bytes, dialect: Dialect, n_fields: int) -> bool:
     """
     cuts = dialect.separator.encode() + b"\n"
     if _quoted(data, dialect):
-        array = np.frombuffer(data, np.uint8)
-        chosen = (array == cuts[0]) | (array == 0x0A)
-        chosen &= _outside(data, dialect)
-        found = array[chosen]
+        parts = [
+            block[((block == cuts[0]) | (block == 0x0A)) & outside]
+            for _, block, outside in _blocks(data, dialect)
+        ]
+        found = np.concatenate(parts)
     else:
         others = bytes(set(range(256)) - set(cuts))
         found = np.frombuffer(data.translate(None, others), np.uint8)
@@ -146,7 +145,7 @@ def stray_quotes(data: bytes, dialect: Dialect) -> Positions:
     if not _quoted(data, dialect):
         return none
     array = np.frombuffer(data, np.uint8)
-    at = np.flatnonzero(array == ord(dialect.quote))
+    at = _positions(data, dialect.quote.encode())
     unpaired, at = at[len(at) // 2 * 2 :], at[: len(at) // 2 * 2]
     if not len(at):
         return unpaired
@@ -186,7 +185,7 @@ def unsound(data: bytes, dialect: Dialect) -> str:
         if dialect.encoding == "ascii":
             return "a byte is not ascii"
         try:
-            data.decode()
+            _decode(data)
         except UnicodeDecodeError:
             return f"a byte is not {dialect.encoding}"
     return "a quote stands in the middle of a field" if len(stray_quotes(data, dialect)) else ""
@@ -196,11 +195,47 @@ def _quoted(data: bytes, dialect: Dialect) -> bool:
     return bool(dialect.quote) and dialect.quote.encode() in data
 
 
-def _outside(data: bytes, dialect: Dialect) -> NDArray[np.bool_]:
-    """Whether each byte is outside quotes; a quote itself may be either."""
-    quotes = (np.frombuffer(data, np.uint8) == ord(dialect.quote)).view(np.uint8)
-    outside: NDArray[np.bool_] = np.bitwise_xor.accumulate(quotes) == 0
-    return outside
+def _decode(data: bytes) -> None:
+    """Raise UnicodeDecodeError if it is not UTF-8; the text itself would be up to four times as long."""
+    decoder, view = codecs.getincrementaldecoder("utf-8")(), memoryview(data)
+    for start in range(0, len(data), BLOCK_BYTES):
+        decoder.decode(view[start : start + BLOCK_BYTES])
+    decoder.decode(b"", True)
+
+
+def _outside_quotes(data: bytes, dialect: Dialect, byte: bytes) -> Positions:
+    if not _quoted(data, dialect):
+        return _positions(data, byte)
+    parts = [
+        np.flatnonzero((block == byte[0]) & outside) + start for start, block, outside in _blocks(data, dialect)
+    ]
+    return np.concatenate(parts)
+
+
+def _positions(data: bytes, byte: bytes) -> Positions:
+    array = np.frombuffer(data, np.uint8)
+    parts = [
+        np.flatnonzero(array[start : start + BLOCK_BYTES] == byte[0]) + start
+        for start in range(0, len(array), BLOCK_BYTES)
+    ]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+
+
+def _blocks(
+    data: bytes, dialect: Dialect
+) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.bool_] | np.bool_]]:
+    """Yield where each block starts, its bytes, and whether they are outside quotes; a quote may be either."""
+    array, inside = np.frombuffer(data, np.uint8), np.uint8(0)
+    for start in range(0, len(array), BLOCK_BYTES):
+        block = array[start : start + BLOCK_BYTES]
+        quotes = (block == ord(dialect.quote)).view(np.uint8)
+        if quotes.any():
+            quotes[0] ^= inside
+            parity = np.bitwise_xor.accumulate(quotes)
+            inside = parity[-1]
+            yield start, block, parity == 0
+        else:
+            yield start, block, inside == 0
 
 
 def _lines(data: bytes, newlines: Positions) -> Lines:

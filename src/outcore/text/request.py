@@ -87,7 +87,8 @@ class Request:
                 if column.dtype.kind in "biu" and column.categories is None:
                     raise OptionError(
                         f'on_error="mask" makes bad cells missing, which {column.name}, {column.dtype}, '
-                        'cannot express.\nUse fill=VALUE (--fill VALUE) to stand for them, or on_error="reject".'
+                        "cannot express.\nUse fill=VALUE (--fill VALUE) to stand for them, or "
+                        'on_error="reject" (--on-error reject).'
                     )
         return replace(plan, on_error=self.on_error, truncate=bool(self.truncate))
 

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from outcore.errors import ExistsError, IngestError
 from outcore.storage import formats
+from outcore.storage.publish import drop_second_names
 from outcore.text.cutting import Files
 from outcore.text.journal import Checkpoint, Fingerprint, Finished, Interrupted, Sidecar, marks
 from outcore.text.places import BEGINNING, Place
@@ -139,12 +140,13 @@ def _after_kill(
     path, inner = formats.split(address)
     now = marks(path, inner)
     # A dataset that was there before looks like the new one; as long as the rows are there, it is made again.
-    sure = not (inner and overwrite and os.path.exists(killed.partial))
-    if killed.complete is not None and now == killed.complete and sure:
-        return _after_end(sidecar, _recorded(sidecar, killed), sources, address)
+    done = killed.complete is not None and now == killed.complete
+    again = bool(inner) and overwrite and os.path.exists(killed.partial)
+    if done and not again:
+        return _after_end(sidecar, _recorded(sidecar, killed, path, inner), sources, address)
     if not (overwrite or killed.grows or not there) or not sidecar.intact(killed):
         return None
-    if now != killed.before and not (inner and now == killed.complete):
+    if now != killed.before and not done:
         return None
     ordered, _ = _matched(_read_so_far(sidecar, killed), sources, address)
     return Start(ordered, killed.plan, killed.checkpoint, killed, grows=killed.grows)
@@ -176,10 +178,11 @@ def _exists_already(address: str) -> ExistsError:
     )
 
 
-def _recorded(sidecar: Sidecar, killed: Interrupted) -> Finished:
+def _recorded(sidecar: Sidecar, killed: Interrupted, path: str, inner: str) -> Finished:
     """Complete the record of a run that was killed when its target had its name already."""
-    # A second name of the target, or the flat file of an HDF5 target.
-    Path(killed.partial).unlink(missing_ok=True)
+    drop_second_names(path)
+    if inner:
+        Path(killed.partial).unlink(missing_ok=True)
     record = sidecar.record(killed.wishes, killed.plan, killed.complete, killed.checkpoint)
     sidecar.finish(record, repeatable=True)
     return record

@@ -24,6 +24,10 @@ CHUNK_COST = 12
 #: The same for a single long record, which is in work alone.
 RECORD_COST = 5
 
+#: The same for each byte of a row that is made alone: its column, its place, and the text with what the parser
+#: makes of it, which is no longer than the row where there is much of it.
+ROW_COST = 6
+
 
 @dataclass(frozen=True)
 class Room:
@@ -71,6 +75,18 @@ def make_room(memory: MemoryLike | None, workers: int | None) -> Room:
     n_workers = min(wanted, max(1, in_flight // smallest))
     chunk_bytes = min(CHUNK_BYTES, in_flight // n_workers)
     return Room(n_workers, chunk_bytes, in_flight, max(room // RECORD_COST, chunk_bytes), budget_bytes)
+
+
+def check_row(row_bytes: int, memory: MemoryLike | None) -> None:
+    """Check that there is room for a single row, which may be far wider than its text.
+
+    Raises
+    ------
+    MemoryBudgetError
+    """
+    needed = {"parser": PARSER_BYTES, f"{ROW_COST} x one row": ROW_COST * row_bytes}
+    cure = "Fewer columns (columns=), or a width for those of text (dtype=, with truncate=True), take less."
+    budget.require("ingest", needed, memory, cure=cure)
 
 
 def available_cpus() -> int:

@@ -94,6 +94,11 @@ class Schema:
         """The shape of one row of the result."""
         return (len(self.columns),) if self.matrix else ()
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of the result."""
+        return self.dtype.itemsize * (len(self.columns) if self.matrix else 1)
+
     def with_columns(self, columns: Sequence[Column]) -> Schema:
         """Give the columns other types or vocabularies."""
         same = all(old.dtype == new.dtype for old, new in zip(self.columns, columns, strict=True))

@@ -73,6 +73,20 @@ _pointer.restype = ctypes.c_void_p
 _pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
+def lengths(texts: pl.Series) -> NDArray[np.int32]:
+    """Return the bytes of texts, none of them null.
+
+    Polars' own answer for a column of a single text makes four copies of that text first.
+
+    Examples
+    --------
+    >>> lengths(pl.Series(["chr1", "é", ""]))
+    array([4, 2, 0], dtype=int32)
+    """
+    parts = [views.view(np.int32)[:, 0].copy() for views in _views(texts)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+
 def short_texts(texts: pl.Series, width: int) -> NDArray[Any]:
     """Copy texts, none of them null and none longer than `INLINE_BYTES`, into an array of bytes.
 
@@ -101,8 +115,47 @@ def short_texts(texts: pl.Series, width: int) -> NDArray[Any]:
     return made
 
 
+def long_texts(texts: pl.Series, width: int) -> NDArray[Any]:
+    """Copy texts, none of them null, into an array of bytes, one after the other.
+
+    It takes a microsecond for each, and no memory beside the result: for rows that are wide.
+
+    Parameters
+    ----------
+    width : int
+        Bytes of each; not less than the longest text.
+
+    Returns
+    -------
+    ndarray of dtype S`width`, shape (n,)
+
+    Examples
+    --------
+    >>> long_texts(pl.Series(["chromosome 12", "x"]), 14)
+    array([b'chromosome 12', b'x'], dtype='|S14')
+    """
+    made = np.zeros(len(texts), f"S{width}")
+    to, done = made.ctypes.data, 0
+    for array, views in _arrays(texts):
+        at = array.buffers[1] + array.offset * _VIEW_BYTES
+        for length, _, buffer, offset in views.view(np.int32).tolist():
+            inline = length <= INLINE_BYTES
+            source = at + 4 if inline else array.buffers[2 + buffer] + offset
+            ctypes.memmove(to + done * width, source, length)
+            at, done = at + _VIEW_BYTES, done + 1
+    if done != len(texts):
+        raise ValueError(f"Polars handed over {done} of {len(texts)} texts.")
+    return made
+
+
 def _views(texts: pl.Series) -> Iterator[NDArray[np.uint8]]:
     """Yield the views of each part of a column, as rows of 16 bytes; not to be used after the next one."""
+    for _, views in _arrays(texts):
+        yield views
+
+
+def _arrays(texts: pl.Series) -> Iterator[tuple[_Array, NDArray[np.uint8]]]:
+    """Yield each part of a column, and its views; not to be used after the next one."""
     capsule = texts.__arrow_c_stream__()
     stream = ctypes.cast(_pointer(capsule, b"arrow_array_stream"), ctypes.POINTER(_Stream))
     _check_format(stream)
@@ -113,7 +166,7 @@ def _views(texts: pl.Series) -> Iterator[NDArray[np.uint8]]:
             if array.length:
                 start = array.buffers[1] + array.offset * _VIEW_BYTES
                 raw = (ctypes.c_uint8 * (array.length * _VIEW_BYTES)).from_address(start)
-                yield np.frombuffer(raw, np.uint8).reshape(-1, _VIEW_BYTES)
+                yield array, np.frombuffer(raw, np.uint8).reshape(-1, _VIEW_BYTES)
 
 
 @contextmanager

@@ -39,6 +39,8 @@ class _Width:
 
 
 def _width(column: pl.Series) -> _Width:
+    if len(column) == 1:  # or Polars makes four copies of the text first, which may be a long one
+        column = pl.concat([column, pl.Series([""])], rechunk=False)
     nbytes, characters = column.str.len_bytes(), column.str.len_chars()
     return _Width(
         max(_maximum(nbytes), 1), max(_maximum(characters), 1), bool(nbytes.sum() == characters.sum())
@@ -90,15 +92,20 @@ class Survey:
             Too many categories.
         """
         data, n_records = checked(data, self._plan)
+        widths = {i: _Width() for i in self._widths}
+        different: dict[int, set[str]] = {i: set() for i in self._vocabularies}
         for table in texts(data, self._plan) if n_records else ():
-            widths = {i: _width(self._column(table, i)) for i in self._widths}
-            different = {i: _different(self._column(table, i)) for i in self._vocabularies}
+            for i, width in widths.items():
+                width.add(_width(self._column(table, i)))
+            for i, found in different.items():
+                found.update(_different(self._column(table, i)))
             del table  # before the next one is made
-            with self._lock:
-                for i, width in widths.items():
-                    self._widths[i].add(width)
-                for i, vocabulary in self._vocabularies.items():
-                    vocabulary.add(different[i])
+        # Only now: had a later part been refused, bad records of the earlier ones would count.
+        with self._lock:
+            for i, width in widths.items():
+                self._widths[i].add(width)
+            for i, vocabulary in self._vocabularies.items():
+                vocabulary.add(different[i])
         return n_records
 
     def _column(self, table: pl.DataFrame, i: int) -> pl.Series:

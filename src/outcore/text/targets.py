@@ -15,6 +15,7 @@ both is needed meanwhile. Counting all records beforehand was rejected: it reads
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,14 +27,18 @@ from outcore.conversion import convert
 from outcore.errors import IngestError
 from outcore.settings import MemoryLike, ProgressLike
 from outcore.shared.sharedarray import SharedArray
+from outcore.storage import formats
 from outcore.storage.file import open_file
 from outcore.storage.flat import FlatStorage
 from outcore.storage.npy import NpyWriter
 from outcore.storage.protocol import Spec
 from outcore.storage.publish import Partial
+from outcore.text.schema import Schema
 
 #: Bytes of a finished array that are copied at a time when rows are added to it.
 COPY_BYTES = 8 << 20
+#: Stands for a number of rows that is not known yet.
+_MANY = 1 << 40
 
 
 class Target(ABC):
@@ -208,6 +213,25 @@ class Hdf5Target(Target):
     def discard(self) -> None:
         """Remove the flat file."""
         self._rows.discard()
+
+
+def check_hdf5(
+    address: str,
+    schema: Schema,
+    chunks: tuple[int, ...] | Literal[True] | None,
+    compression: str | int | None,
+) -> None:
+    """Check that HDF5 can hold what the rows will be, though widths of text may still be unknown.
+
+    Raises
+    ------
+    DTypeError, OptionError, FilterError
+    """
+    some = {column: np.dtype(f"{column.dtype.kind}1") for column in schema.columns if column.unmeasured}
+    whole = schema.with_columns(tuple(replace(c, dtype=some.get(c, c.dtype)) for c in schema.columns))
+    hdf5 = formats.module("hdf5")
+    hdf5.check_dtype(whole.dtype, address)
+    hdf5.check_options((_MANY, *whole.row_shape), whole.dtype, chunks=chunks, compression=compression)
 
 
 class MemoryTarget(Target):

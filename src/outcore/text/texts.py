@@ -20,12 +20,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from outcore.text.string_views import INLINE_BYTES, short_texts
+from outcore.text.string_views import INLINE_BYTES, lengths, long_texts, short_texts
 
 Mask = NDArray[np.bool_]
 
 #: The longest date: 2024-01-31T12:30:59.123456789
 DATE_BYTES = 29
+#: Fields that are wider are filled one by one: masks as large as the rows, and larger, cost more.
+LONG_BYTES = 1 << 11
 _UNITS = {
     "D": 1,
     "h": 24,
@@ -50,18 +52,24 @@ def fixed_width(texts: pl.Series, dtype: np.dtype[Any]) -> tuple[NDArray[Any], M
         Texts that are longer than `dtype` is wide; their values mean nothing.
     """
     size, unit = (dtype.itemsize, np.uint8) if dtype.kind == "S" else (dtype.itemsize // 4, np.uint32)
-    needed = (texts.str.len_bytes() if dtype.kind == "S" else texts.str.len_chars()).to_numpy()
+    needed = lengths(texts) if dtype.kind == "S" else texts.str.len_chars().to_numpy()
     wrong = needed > size
     if wrong.any():
         texts = pl.select(pl.when(pl.Series(wrong)).then(pl.lit("")).otherwise(texts)).to_series()
         needed = np.where(wrong, 0, needed)
     if dtype.kind == "S" and needed.max(initial=0) <= INLINE_BYTES and size:
         return short_texts(texts, size), wrong
+    if dtype.kind == "S" and size > LONG_BYTES:
+        return long_texts(texts, size), wrong
     joined = texts.str.join("").item() or ""
     units = np.frombuffer(joined.encode() if dtype.kind == "S" else joined.encode("utf-32-le"), unit)
     cells = np.zeros((len(texts), size), unit)
-    # The texts lie one after the other in `units`, in the order in which the mask is walked.
-    cells[np.arange(size) < needed[:, None]] = units
+    if size > LONG_BYTES:
+        for cell, end, length in zip(cells, np.cumsum(needed, dtype=np.int64), needed, strict=True):
+            cell[:length] = units[end - length : end]
+    else:
+        # The texts lie one after the other in `units`, in the order in which the mask is walked.
+        cells[np.arange(size) < needed[:, None]] = units
     values: NDArray[Any] = cells.view(f"{dtype.kind}{size}")[:, 0]
     return values, wrong
 
