@@ -15,7 +15,7 @@ HEADER = "name,kind,day,n,x,note,ok\n"
 
 
 def write_sources(folder: Path, n_files: int = 4, n_rows: int = 2000, *, faults: bool = False) -> Path:
-    """Write tables with quotes, newlines within them, blank lines, an empty file, one gz file; return a pattern."""
+    """Write tables with quotes, newlines in them, blank lines, empty files, one gz file; return a pattern."""
     folder.mkdir(exist_ok=True)
     for i in range(n_files):
         text = HEADER + "".join(_lines(i, n_rows * (i + 1), faults=faults))

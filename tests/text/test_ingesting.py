@@ -267,7 +267,8 @@ def test_progress_counts_the_bytes_of_each_pass(tmp_path: Path, chunk_bytes: int
     heard: list[tuple[int, int]] = []
     text = "a,b\n" + "x,1\n" * 100
     ingest(tmp_path, text, progress=lambda done, total: heard.append((done, total)))
-    assert heard[-1] == (2 * len(text), 2 * len(text))  # text columns are measured first
+    # Text columns are measured first.
+    assert heard.count((len(text), len(text))) == 2
     heard.clear()
     ingest(tmp_path, text, "a:S1 b:i4", progress=lambda done, total: heard.append((done, total)))
     assert heard[-1] == (len(text), len(text))
@@ -336,7 +337,7 @@ def test_the_result_does_not_depend_on_chunks(tmp_path: Path, monkeypatch: pytes
     results = set()
     for size in (1, 7, 100, 1001, 1 << 20):
         monkeypatch.setattr(room, "CHUNK_BYTES", size)
-        patch.setattr(recoding, "HEAD_BYTES", max(size, 4))
+        monkeypatch.setattr(recoding, "HEAD_BYTES", max(size, 4))
         ingest(tmp_path, text)
         results.add((tmp_path / "x.npy").read_bytes())
     assert len(results) == 1

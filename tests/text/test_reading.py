@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +168,7 @@ def test_max_rejects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: i
     lines = [f"{i},{'x' if i % 10_000 == 7 else i}\n" for i in range(50_000)]
     source = write(tmp_path / "x.csv", "a,b\n" + "".join(lines))
     how: dict[str, Any] = {"on_error": "reject", "workers": workers}
-    with pytest.raises(
-        oc.errors.IngestError, match=r"5 records cannot be read(?s:.*)max_rejects=4"
-    ) as caught:
+    with pytest.raises(oc.errors.IngestError, match=r"5 records cannot (?s:.*)max_rejects=4") as caught:
         oc.ingest(source, tmp_path / "x.npy", "i4", max_rejects=4, **how)
     assert f"{source}:40009:2" in str(caught.value)
     assert f"{source}:9:2" in str(caught.value)
@@ -207,6 +206,4 @@ def test_rows_that_get_lost_are_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     "path", ["a", "/a/b", "/a//b", "/a/./b", "/a/../b", "/a/", "/a/.b", "./a", "../a", "/"]
 )
 def test_names_hold_from_any_folder(path: str) -> None:
-    import os
-
     assert absolute(path) == os.path.abspath(path)

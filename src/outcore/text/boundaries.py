@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from outcore.text.cleaning import clean, mute_comments
 from outcore.text.dialect import WHITESPACE, Dialect
 
-#: Text is counted in blocks that stay in the processor's cache; memory for all of it costs more than counting.
+#: Text is counted in blocks that stay in the processor's cache; memory for all of it costs more than that.
 BLOCK_BYTES = 1 << 18
 
 
@@ -60,11 +60,7 @@ def last_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> i
     mark = dialect.quote.encode()
     if not mark or (mark not in block and mark not in before):
         return block.rfind(b"\n") + 1
-    prefix = dialect.comment.encode()
-    if prefix and (prefix in block or prefix in before):
-        # A comment line may have begun before the block, and end in it.
-        muted = mute_comments(before + block, dialect)
-        before, block = muted[: len(before)], muted[len(before) :]
+    before, block = _muted(before, block, dialect)
     end = block.rfind(b"\n")
     quotes = before.count(mark) + (count_byte(memoryview(block)[: end + 1], mark[0]) if end >= 0 else 0)
     while end >= 0 and quotes % 2:
@@ -73,6 +69,41 @@ def last_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> i
         quotes -= block.count(mark, earlier + 1, end)
         end = earlier
     return end + 1
+
+
+def _muted(before: bytes, block: bytes, dialect: Dialect) -> tuple[bytes, bytes]:
+    """Overwrite comment lines; one may have begun before the block, and end in it."""
+    prefix = dialect.comment.encode()
+    if not prefix or (prefix not in block and prefix not in before):
+        return before, block
+    muted = mute_comments(before + block, dialect)
+    return muted[: len(before)], muted[len(before) :]
+
+
+def first_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> int:
+    r"""Return where the first record that ends in `block` ends; 0 if none does.
+
+    Parameters
+    ----------
+    before : bytes
+        What stands between the start of a record and `block`.
+
+    Examples
+    --------
+    >>> first_record_end(b'a\nb"\n1,2\n3', Dialect(","), before=b'3,"')
+    5
+    """
+    mark, at = dialect.quote.encode(), 0
+    if not mark:
+        return block.find(b"\n") + 1
+    before, block = _muted(before, block, dialect)
+    inside = before.count(mark) % 2 == 1
+    while True:
+        quote = block.find(mark, at)
+        end = -1 if inside else block.find(b"\n", at, quote if quote >= 0 else None)
+        if end >= 0 or quote < 0:
+            return end + 1
+        at, inside = quote + 1, not inside
 
 
 def open_quote(text: bytes, dialect: Dialect) -> int:
@@ -104,7 +135,8 @@ def open_quote(text: bytes, dialect: Dialect) -> int:
     begins = (starts == 0) | _among(array[np.maximum(starts - 1, 0)], edges)
     stops = _among(array[ends + 1], edges + b"\r")
     for i in np.flatnonzero(~(begins[:-1] & stops)).tolist():
-        if begins[i] or not text[starts[i] : ends[i]].translate(None, edges) == text[starts[i] : ends[i]]:
+        inside = text[starts[i] : ends[i]]
+        if begins[i] or inside.translate(None, edges) != inside:  # or it is plain text, such as 5" x 3"
             return int(starts[i])
     return int(starts[-1])
 

@@ -14,6 +14,7 @@ from outcore.text.messages import error
 from outcore.text.parse import Plan, Unreadable
 from outcore.text.places import Chunk
 from outcore.text.records import count
+from outcore.text.stretches import short_stretches
 from outcore.text.survey import Survey
 
 
@@ -69,10 +70,17 @@ class Surveying(_Silent):
         try:
             return self._survey.add(clean(chunk.data, self._plan.dialect)), iter(())
         except Unreadable:
+            stretches = short_stretches(chunk, self._plan.dialect)  # looking closer takes more memory
+            return sum(map(self._looked_at, stretches)), iter(())
+
+    def _looked_at(self, chunk: Chunk) -> int:
+        try:
+            return self._survey.add(clean(chunk.data, self._plan.dialect))
+        except Unreadable:
             # By the columns in question alone: whether the others can be read depends on what else is in the
             # chunk, and so on where it was cut.
             plan = self._survey.plan
             if plan.on_error == "stop":
                 # Other chunks may hold earlier faults, so how many rows came before is not known here.
                 raise error(examine(chunk, plan).faults, earlier_rows=0, target=self._target) from None
-            return self._survey.add(inspect(chunk, plan).data), iter(())
+            return self._survey.add(inspect(chunk, plan).data)

@@ -21,7 +21,14 @@ from typing import Protocol, Self
 import numpy as np
 
 from outcore.errors import IngestError
-from outcore.text.boundaries import count_byte, field_at, header_end, last_record_end, open_quote
+from outcore.text.boundaries import (
+    count_byte,
+    field_at,
+    first_record_end,
+    header_end,
+    last_record_end,
+    open_quote,
+)
 from outcore.text.dialect import Dialect
 from outcore.text.places import BEGINNING, Chunk, Piece, Place, source_bytes
 from outcore.text.recoding import Recoded
@@ -29,8 +36,8 @@ from outcore.text.sources import Source
 
 #: Beyond this a record is taken for a quote that was never closed.
 MAX_RECORD_BYTES = 128 << 20
-#: How much is looked at, ahead, for the end of a chunk.
-LOOK_BYTES = 1 << 16
+#: How much is looked at, ahead, for the end of a chunk; and the least that is read where that is not enough.
+LOOK_BYTES, READ_BYTES = 1 << 16, 1 << 12
 #: Small files that share a chunk.
 MAX_PIECES = 4096
 
@@ -215,17 +222,28 @@ class _File:
         if text := self._exactly(nbytes):
             return text
         rest, wanted = self._rest, nbytes
+        if len(rest) > nbytes:  # more than one record may be left over from cutting off a long one
+            end = last_record_end(rest[:nbytes], self._dialect)
+            end = end or first_record_end(rest, self._dialect)
+            if end:
+                self._rest = rest[end:]
+                return rest[:end]
         while True:
-            block = self._text.read(max(wanted - len(rest), 1 << 12)) if not self._text.ended else b""
+            least = max(wanted - len(rest), READ_BYTES)
+            block = self._text.read(least) if not self._text.ended else b""
+            # A record that is longer than a chunk gets one of its own: it takes all the memory there is.
+            long = len(rest) >= nbytes
+            if long or not self._text.ended:
+                find = first_record_end if long else last_record_end
+                end = find(block, self._dialect, before=rest)
+                if end:
+                    self._rest = block[end:]
+                    return b"".join((rest, memoryview(block)[:end])) if rest else block[:end]
             if self._text.ended:
                 whole = rest + block if rest else block
                 self._refuse_unclosed(whole)
                 self._rest, self.ended = b"", True
                 return whole
-            end = last_record_end(block, self._dialect, before=rest)
-            if end:
-                self._rest = block[end:]
-                return b"".join((rest, memoryview(block)[:end])) if rest else block[:end]
             rest = rest + block if rest else block
             self._refuse_endless(rest)
             wanted = len(rest) + max(nbytes, len(rest) // 4)

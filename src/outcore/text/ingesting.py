@@ -166,7 +166,7 @@ def ingest(
     -----
     Memory: for each worker 12 times a chunk of text of at most 8 MB (smaller, or fewer workers, where the
     budget asks for it) and what the parser keeps, about 32 MB, whatever the size of the files. A record may
-    have a fifth of the budget. A million files take 24 bytes each and their names.
+    have a seventh of the budget. A million files take 24 bytes each and their names.
 
     Disk: the array; for HDF5 twice, as the rows are collected in a flat file first. Beside the target stands
     the folder ``x.npy.ingest``: ``schema.json``, ``sources.csv`` (which rows came from which file) and what

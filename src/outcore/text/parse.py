@@ -205,7 +205,8 @@ class _Making:
         if self._filled + table.height > len(self._rows):
             raise Unreadable(f"{len(self._rows)} records became more rows")
         for start in range(0, table.height, self._step):
-            self._add(table.slice(start, self._step))
+            # To slice a table of a single row is to copy it.
+            self._add(table.slice(start, self._step) if table.height > self._step else table)
 
     def _add(self, table: pl.DataFrame) -> None:
         schema = self._plan.schema

@@ -60,7 +60,7 @@ def complete_plan(
         refuse_rereading(files, "text columns without a width are measured first")
         go_through(files, plan, Surveying(plan, survey, target), room, request, what="measure")
         plan = survey.result()
-    check_row(plan.schema.row_bytes, request.memory)
+    check_row(plan.schema.row_bytes, len(plan.schema.file_names), request.memory)
     return plan
 
 

@@ -29,14 +29,17 @@ from outcore.text.journal import Checkpoint, Fingerprint, Journal
 from outcore.text.listing import Fault, Faults
 from outcore.text.messages import error
 from outcore.text.parse import Plan, Unreadable
-from outcore.text.places import Chunk, Piece, Place, source_bytes
+from outcore.text.places import Chunk, Piece, Place
 from outcore.text.records import count
 from outcore.text.rejects import RejectsWriter
 from outcore.text.sources import Source
+from outcore.text.stretches import in_stretches, short_stretches
 from outcore.text.targets import Target
 
 #: Bytes of rows for each byte of a chunk's size that are made at a time.
 ROWS_COST = 2
+#: Faults that wait together for their turn; each takes about 100 bytes.
+FAULTS_AT_ONCE = 50_000
 
 
 @dataclass(frozen=True)
@@ -50,15 +53,21 @@ class Part:
     rows : ndarray
     counts : ndarray of int, shape (n_pieces,)
         How many rows each piece gave.
-    faults : sequence of Fault
+    faults : sequence of Faults
+        Those of each stretch that has some.
     """
 
     pieces: tuple[Piece, ...]
     rows: NDArray[Any]
     counts: NDArray[np.int64]
-    faults: Faults | tuple[Fault, ...]
+    faults: tuple[Faults, ...]
     n_rejects: int
     n_cut: int
+
+    @property
+    def n_faults(self) -> int:
+        """How many faults there are."""
+        return sum(map(len, self.faults))
 
 
 @dataclass(frozen=True)
@@ -128,32 +137,52 @@ class Reading:
 
     def parse(self, chunk: Chunk) -> tuple[Part, Iterator[Part]]:
         """Make rows of a chunk."""
-        parts = (self._parse(part) for part in self._split(chunk))
+        parts = self._parts(chunk)
         return next(parts), parts
 
-    def _split(self, chunk: Chunk) -> Iterator[Chunk]:
-        schema, dialect = self._plan.schema, self._plan.dialect
+    def _parts(self, chunk: Chunk) -> Iterator[Part]:
+        plan = self._plan
         # A single long record gets room for one row as long as itself, beside all that it takes to parse it.
         room = max(ROWS_COST * self._limits.chunk_bytes, len(chunk.data))
-        start = 0
-        for data in parse.parts(chunk.data, dialect, schema.row_bytes, room):
-            yield chunk if len(data) == len(chunk.data) else _stretch(chunk, start, data)
-            start += len(data)
+        for stretch in in_stretches(chunk, plan.dialect, plan.schema.row_bytes, room):
+            if (part := self._read(stretch)) is not None:
+                yield part
+                del part
+            else:
+                yield from self._looked_at(stretch)
 
-    def _parse(self, chunk: Chunk) -> Part:
-        plan = self._plan
-        data = clean(chunk.data, plan.dialect)
+    def _read(self, chunk: Chunk) -> Part | None:
+        """Make rows where nothing is wrong."""
         try:
-            made = parse.rows(data, plan)
-            return Part(chunk.pieces, made.values, _counts(chunk, plan, len(made.values)), (), 0, made.cut)
+            made = parse.rows(clean(chunk.data, self._plan.dialect), self._plan)
         except Unreadable:
-            found = examine(chunk, plan)
+            return None
+        return Part(chunk.pieces, made.values, _counts(chunk, self._plan, len(made.values)), (), 0, made.cut)
+
+    def _looked_at(self, chunk: Chunk) -> Iterator[Part]:
+        """Make rows, and find out what is wrong, in short stretches: that takes more memory than parsing."""
+        waiting: list[Part] = []
+        for stretch in short_stretches(chunk, self._plan.dialect):
+            part = self._read(stretch) or self._examined(stretch)
+            if part.n_faults and self._stops:
+                yield from waiting
+                yield part
+                return
+            waiting.append(part)
+            if sum(part.n_faults for part in waiting) >= FAULTS_AT_ONCE:
+                yield _joined(waiting)
+                waiting = []
+        if waiting:
+            yield _joined(waiting)
+
+    def _examined(self, chunk: Chunk) -> Part:
+        found = examine(chunk, self._plan)
         if found.rows is None:
-            none = np.zeros((0, *plan.schema.row_shape), plan.schema.dtype)
-            return Part(chunk.pieces, none, np.zeros(len(chunk.pieces), np.int64), found.faults, 0, 0)
-        counts = _counts(chunk, plan, found.n_records) - found.left_out
+            none = np.zeros((0, *self._plan.schema.row_shape), self._plan.schema.dtype)
+            return Part(chunk.pieces, none, np.zeros(len(chunk.pieces), np.int64), (found.faults,), 0, 0)
+        counts = _counts(chunk, self._plan, found.n_records) - found.left_out
         n_rejects = found.n_records - len(found.rows)
-        return Part(chunk.pieces, found.rows, counts, found.faults, n_rejects, found.cut)
+        return Part(chunk.pieces, found.rows, counts, (found.faults,), n_rejects, found.cut)
 
     def write(self, part: Part, placed: Placed) -> None:
         """Write rows to their place."""
@@ -175,7 +204,7 @@ class Reading:
         for piece, n_new in zip(part.pieces, part.counts.tolist(), strict=True):
             completed += self._complete_until(piece.place.file, n_rows)
             n_rows += n_new
-        if len(part.faults):
+        if part.faults:
             self._note(part, began)
         if last:
             completed += self._complete_until(chunk.after.file, n_rows)
@@ -191,7 +220,7 @@ class Reading:
             file_row=self._file_row,
             n_rows=n_rows,
             n_rejects=before.n_rejects + part.n_rejects,
-            n_masked=before.n_masked + (len(part.faults) - part.n_rejects if self._masks else 0),
+            n_masked=before.n_masked + (part.n_faults - part.n_rejects if self._masks else 0),
             n_cut=before.n_cut + part.n_cut,
             rejects_bytes=self._rejects.tell() if self._rejects is not None else 0,
         )
@@ -200,6 +229,10 @@ class Reading:
     @property
     def _masks(self) -> bool:
         return self._plan.on_error == "mask"
+
+    @property
+    def _stops(self) -> bool:
+        return self._plan.on_error == "stop"
 
     def _complete_until(self, file: int, n_rows: int) -> Iterator[tuple[Fingerprint, int, int]]:
         """Yield the files before `file` that are complete now, with their first row and number of rows."""
@@ -213,20 +246,21 @@ class Reading:
 
     def _note(self, part: Part, began: tuple[int, int]) -> None:
         """Deal with faults; `began` is the file that the part goes on with, and its rows so far."""
-        if self._plan.on_error == "stop" or self._rejects is None:
-            first, (file, n_rows) = part.faults[0], began
-            earlier = n_rows if part.pieces[first.piece].place.file == file else 0
-            raise error(part.faults, earlier_rows=earlier, target=self._target_name)
-        self._rejects.add(part.faults)
-        room = 10 - len(self.first_faults)
-        self.first_faults.extend(part.faults[:room] if room else ())
+        if self._stops or self._rejects is None:
+            faults, (file, n_rows) = part.faults[0], began
+            earlier = n_rows if part.pieces[faults[0].piece].place.file == file else 0
+            raise error(faults, earlier_rows=earlier, target=self._target_name)
+        for faults in part.faults:
+            self._rejects.add(faults)
+            room = 10 - len(self.first_faults)
+            self.first_faults.extend(faults[:room] if room else ())
         limit = self._limits.max_rejects
         counted = self._reached.n_rejects + self._reached.n_masked + max(part.n_rejects, 1)
         if self._masks:
-            counted = self._reached.n_rejects + self._reached.n_masked + len(part.faults)
+            counted = self._reached.n_rejects + self._reached.n_masked + part.n_faults
         if limit is not None and counted > limit:
             what = "cells and records" if self._masks else "records"
-            last = part.faults[len(part.faults) - 1]
+            last = part.faults[-1][-1]
             raise IngestError(
                 f"{counted} {what} cannot be read up to {last.place}; max_rejects={limit}.\n"
                 f"  The first one: {self.first_faults[0].place}  {self.first_faults[0].what}\n"
@@ -289,19 +323,15 @@ def _counts(chunk: Chunk, plan: Plan, n_records: int) -> NDArray[np.int64]:
     return np.array([count(clean(text, plan.dialect), plan.dialect).records for text in texts])
 
 
-def _stretch(chunk: Chunk, start: int, data: bytes) -> Chunk:
-    """Make a chunk of a stretch of another one, from a record's start on."""
-    stop = start + len(data)
-    pieces = []
-    for number, piece in enumerate(chunk.pieces):
-        end = chunk.pieces[number + 1].start if number + 1 < len(chunk.pieces) else len(chunk.data)
-        if end <= start or piece.start >= stop:
-            continue
-        passed = memoryview(chunk.data)[piece.start : max(start, piece.start)]
-        place = Place(
-            piece.place.file,
-            piece.place.byte + source_bytes(passed, piece.encoding),
-            piece.place.line + count_byte(passed, 0x0A),
-        )
-        pieces.append(Piece(place, piece.path, piece.encoding, max(piece.start - start, 0)))
-    return Chunk(chunk.index, data, tuple(pieces), chunk.after, 0)
+def _joined(parts: list[Part]) -> Part:
+    """Put parts behind one another."""
+    if len(parts) == 1:
+        return parts[0]
+    return Part(
+        tuple(piece for part in parts for piece in part.pieces),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.counts for part in parts]),
+        tuple(faults for part in parts for faults in part.faults),
+        sum(part.n_rejects for part in parts),
+        sum(part.n_cut for part in parts),
+    )

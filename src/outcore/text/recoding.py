@@ -14,6 +14,7 @@ Guarantees
 from __future__ import annotations
 
 import codecs
+import re
 
 from outcore.errors import IngestError
 from outcore.text.dialect import Dialect
@@ -21,6 +22,7 @@ from outcore.text.places import SAME_BYTES
 from outcore.text.streams import Stream
 
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_LINE_END = re.compile(b"[\r\n]")
 #: How far to look for the first line end.
 HEAD_BYTES, LOOK_BYTES = 1 << 16, 1 << 20
 
@@ -43,8 +45,8 @@ class Recoded:
         start = stream.read(HEAD_BYTES)
         mark = next((mark for mark in _MARKS if start.startswith(mark)), b"")
         given = "utf-16-le" if dialect.encoding == "utf-16" else dialect.encoding
-        self.encoding = _MARKS[mark] if mark and mark != b"\xef\xbb\xbf" else given
-        self.mark_bytes = len(mark) if _MARKS.get(mark) == self.encoding or self.encoding == "ascii" else 0
+        self.encoding = _MARKS.get(mark, given)
+        self.mark_bytes = len(mark)
         self._decoder = self._new_decoder()
         self._returns = False  # until the newline is known
         self._head = self._recode(start[self.mark_bytes :], HEAD_BYTES - len(start))
@@ -80,19 +82,18 @@ class Recoded:
             mark = b""  # in the first line they mean nothing
         position = n_quotes = 0
         while True:
-            returned, ended = self._head.find(b"\r", position), self._head.find(b"\n", position)
-            if returned < 0 or 0 <= ended < returned:
-                if ended < 0 and not self._exhausted and len(self._head) < LOOK_BYTES:
-                    self._head += self._from_stream(HEAD_BYTES)
-                    continue
-                return False
-            if returned + 1 == len(self._head) and not self._exhausted:
-                self._head += self._from_stream(HEAD_BYTES)  # a \n may follow
+            found = _LINE_END.search(self._head, position)
+            at, size = found.start() if found else 0, len(self._head)
+            cut = found is not None and found[0] == b"\r" and at + 1 == size  # a \n may follow
+            if not self._exhausted and (cut or (found is None and size < LOOK_BYTES)):
+                self._head += self._from_stream(HEAD_BYTES)
                 continue
-            n_quotes += self._head.count(mark, position, returned) if mark else 0
+            if found is None:
+                return False
+            n_quotes += self._head.count(mark, position, at) if mark else 0
             if n_quotes % 2 == 0:
-                return self._head[returned + 1 : returned + 2] != b"\n"
-            position = returned + 1
+                return found[0] == b"\r" and self._head[at + 1 : at + 2] != b"\n"
+            position = at + 1
 
     def _from_stream(self, nbytes: int) -> bytes:
         data = self._stream.read(nbytes)
@@ -107,14 +108,13 @@ class Recoded:
         """Read about `nbytes`."""
         if not self._head:
             return self._from_stream(nbytes)
-        head, self._head = self._head, b""
-        return (
-            head if self._exhausted or len(head) >= nbytes else head + self._from_stream(nbytes - len(head))
-        )
+        head, self._head = self._head[:nbytes], self._head[nbytes:]
+        missing = nbytes - len(head)
+        return head + self._from_stream(missing) if missing and not self._exhausted else head
 
     @property
     def direct(self) -> bool:
-        """Whether what is still to be read is, byte for byte, that of a file that can be looked into anywhere."""
+        """Whether there is more to read, and it stands in a file like that, which can be looked into."""
         return self._stream.seekable and self._decoder is None and not (self._returns or self._exhausted)
 
     def look(self, byte: int, nbytes: int) -> bytes:

@@ -207,7 +207,8 @@ def _outside_quotes(data: bytes, dialect: Dialect, byte: bytes) -> Positions:
     if not _quoted(data, dialect):
         return _positions(data, byte)
     parts = [
-        np.flatnonzero((block == byte[0]) & outside) + start for start, block, outside in _blocks(data, dialect)
+        np.flatnonzero((block == byte[0]) & outside) + start
+        for start, block, outside in _blocks(data, dialect)
     ]
     return np.concatenate(parts)
 
@@ -224,7 +225,7 @@ def _positions(data: bytes, byte: bytes) -> Positions:
 def _blocks(
     data: bytes, dialect: Dialect
 ) -> Iterator[tuple[int, NDArray[np.uint8], NDArray[np.bool_] | np.bool_]]:
-    """Yield where each block starts, its bytes, and whether they are outside quotes; a quote may be either."""
+    """Yield where each block starts, its bytes, and which are outside quotes; a quote may be either."""
     array, inside = np.frombuffer(data, np.uint8), np.uint8(0)
     for start in range(0, len(array), BLOCK_BYTES):
         block = array[start : start + BLOCK_BYTES]

@@ -22,11 +22,12 @@ PARSER_BYTES = 32 << 20
 #: (4), the table that Polars makes of it (4), the rows (2) and the temporaries of a column (2).
 CHUNK_COST = 12
 #: The same for a single long record, which is in work alone.
-RECORD_COST = 5
-
-#: The same for each byte of a row that is made alone: its column, its place, and the text with what the parser
-#: makes of it, which is no longer than the row where there is much of it.
+RECORD_COST = 6.75
+#: The same for each byte of a row that is made alone: its column, its place, and the text with what the
+#: parser makes of it, which is no longer than the row where there is much of it.
 ROW_COST = 6
+#: What is known of a column, in several places.
+COLUMN_BYTES = 600
 
 
 @dataclass(frozen=True)
@@ -74,17 +75,21 @@ def make_room(memory: MemoryLike | None, workers: int | None) -> Room:
     smallest = GOOD_CHUNK_BYTES if workers is None else LEAST_CHUNK_BYTES
     n_workers = min(wanted, max(1, in_flight // smallest))
     chunk_bytes = min(CHUNK_BYTES, in_flight // n_workers)
-    return Room(n_workers, chunk_bytes, in_flight, max(room // RECORD_COST, chunk_bytes), budget_bytes)
+    return Room(n_workers, chunk_bytes, in_flight, max(int(room / RECORD_COST), chunk_bytes), budget_bytes)
 
 
-def check_row(row_bytes: int, memory: MemoryLike | None) -> None:
-    """Check that there is room for a single row, which may be far wider than its text.
+def check_row(row_bytes: int, n_columns: int, memory: MemoryLike | None) -> None:
+    """Check that there is room for a single row, which may be far wider than its text, and for all columns.
 
     Raises
     ------
     MemoryBudgetError
     """
-    needed = {"parser": PARSER_BYTES, f"{ROW_COST} x one row": ROW_COST * row_bytes}
+    needed = {
+        "parser": PARSER_BYTES,
+        f"{n_columns} columns": COLUMN_BYTES * n_columns,
+        f"{ROW_COST} x one row": ROW_COST * row_bytes,
+    }
     cure = "Fewer columns (columns=), or a width for those of text (dtype=, with truncate=True), take less."
     budget.require("ingest", needed, memory, cure=cure)
 
