@@ -12,7 +12,6 @@ from outcore.text.boundaries import (
     field_at,
     first_record_end,
     header_end,
-    holds_byte,
     last_record_end,
     open_quote,
 )
@@ -132,7 +131,6 @@ def test_bytes_are_counted_in_blocks(data: bytes, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boundaries, "BLOCK_BYTES", size)
         assert count_byte(data, 0x61) == count_byte(memoryview(data), 0x61) == data.count(b"a")
-        assert holds_byte(boundaries.np.frombuffer(data, "u1"), 0x61) == (b"a" in data)
 
 
 def test_a_quoted_text_of_many_lines_is_no_work_for_each_of_them() -> None:

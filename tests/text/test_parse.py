@@ -63,6 +63,11 @@ def ways(data: bytes, plan: Plan) -> list[np.ndarray | None]:
     return found
 
 
+def refused(found: list[np.ndarray | None]) -> bool:
+    """Whether every way refused it."""
+    return all(made is None for made in found)
+
+
 def same(one: np.ndarray | None, other: np.ndarray | None) -> bool:
     """Whether both were refused, or hold the same bits, but for those of a NaN."""
     if one is None or other is None:
@@ -125,7 +130,7 @@ def test_each_hard_float(cell: str) -> None:
     "cell", ["1e400", "-1e999", "9" * 400, "x", "1_0", "0x1", "1e", "+", ".", "1 2", "\uff11", "1,5"]
 )
 def test_what_is_no_float_of_the_type_is_refused(cell: str, kind: str) -> None:
-    assert ways(f'"{cell}",1\n'.encode(), plan_for(kind)) == [None] * 4
+    assert refused(ways(f'"{cell}",1\n'.encode(), plan_for(kind)))
 
 
 def test_half_floats() -> None:
@@ -134,7 +139,7 @@ def test_half_floats() -> None:
     for made in ways(data, plan_for("f2", na=())):
         assert made is not None
         assert same(made[:, 0], np.array([float(cell) for cell in cells]).astype("f2"))
-    assert ways(b"65520,1\n", plan_for("f2")) == [None] * 4
+    assert refused(ways(b"65520,1\n", plan_for("f2")))
 
 
 @pytest.mark.parametrize("kind", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
@@ -144,12 +149,12 @@ def test_whole_numbers_at_their_limits(kind: str) -> None:
         assert made is not None
         assert made.tolist() == [[low, high], [high, 0]]
     for bad in (low - 1, high + 1, "1.0", "1e2", "", "NA", "9" * 30, "x"):
-        assert ways(f"{bad},1\n".encode(), plan_for(kind)) == [None] * 4
+        assert refused(ways(f"{bad},1\n".encode(), plan_for(kind)))
 
 
 CELLS = st.sampled_from(
-    ["1", "-2.5", " 3", "4 ", "NA", " NA", "", " ", "inf", " nan", "nan", "-99", " -99", "1e400", "\t5", "6\t",
-     "NaN", "+7", "x", "\t", "True", "0"]
+    ["1", "-2.5", " 3", "4 ", "NA", " NA", "", " ", "inf", " nan", "nan", "-99", " -99", "1e400", "\t5",
+     "6\t", "NaN", "+7", "x", "\t", "True", "0"]
 )  # fmt: skip
 
 
@@ -188,7 +193,7 @@ def test_decimal_commas() -> None:
     plan = plan_for("f8", dialect=Dialect(";", decimal=","))
     for made in ways(b"1,5;-2\n3,;,25\n", plan):
         assert same(made, np.array([[1.5, -2], [3, 0.25]]))
-    assert ways(b"1.5;2\n", plan) == [None] * 4
+    assert refused(ways(b"1.5;2\n", plan))
 
 
 def test_truth_values_dates_and_categories() -> None:
@@ -254,7 +259,7 @@ def test_each_record_has_as_many_fields_as_there_are_columns(
     if all(n == n_columns for n in lengths):
         assert all(made is not None and made.shape == (len(lengths), len(places)) for made in found)
     else:
-        assert found == [None] * 4
+        assert refused(found)
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations([1, 2, 3])))
@@ -263,7 +268,7 @@ def test_a_long_record_does_not_make_up_for_a_short_one(
     order: tuple[int, ...], places: tuple[int, ...]
 ) -> None:
     text = "".join(",".join(["1"] * n) + "\n" for n in order)
-    assert ways(text.encode(), plan_for("f8", places=places)) == [None] * 4
+    assert refused(ways(text.encode(), plan_for("f8", places=places)))
 
 
 @given(st.data())

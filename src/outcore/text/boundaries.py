@@ -36,14 +36,6 @@ def count_byte(data: bytes | memoryview, byte: int) -> int:
     )
 
 
-def holds_byte(array: NDArray[np.uint8], byte: int) -> bool:
-    """Whether a byte stands anywhere; over as soon as it is found."""
-    return any(
-        bool((array[start : start + BLOCK_BYTES] == byte).any())
-        for start in range(0, len(array), BLOCK_BYTES)
-    )
-
-
 def last_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> int:
     r"""Return where the last record that ends in `block` ends; 0 if none does.
 
