@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outcore.text import records
 from outcore.text.dialect import Dialect, split
 from outcore.text.records import (
     count,
     count_byte,
+    even,
     fields_in_each,
     lines,
     separators,
@@ -140,3 +142,46 @@ def test_nothing_at_all() -> None:
 def test_bytes_are_counted(data: bytes) -> None:
     assert count_byte(data, "a") == data.count(b"a")
     assert isinstance(count_byte(np.zeros(3, np.uint8).tobytes(), "a"), int)
+
+
+@given(documents(), st.integers(1, 9))
+def test_what_is_found_does_not_depend_on_the_size_of_blocks(
+    document: tuple[bytes, list[list[str]]], size: int
+) -> None:
+    data, rows = document
+    dense = without_blank(data, DIALECT)
+    fields = [len(row) for row in rows]
+
+    def found() -> list[object]:
+        each = lines(data, DIALECT)
+        return [
+            count(data, DIALECT),
+            each.starts.tolist(),
+            each.ends.tolist(),
+            separators(data, DIALECT).tolist(),
+            stray_quotes(data + b'"', DIALECT).tolist(),
+            unsound(data + b"\xc3", DIALECT),
+            [even(dense, DIALECT, n) for n in (2, 3, 4) if n * len(rows) == sum(fields)],
+        ]
+
+    whole = found()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "BLOCK_BYTES", size)
+        assert found() == whole
+
+
+@given(st.lists(st.integers(1, 4), max_size=6), st.integers(1, 4), st.booleans(), st.booleans())
+def test_each_record_is_even_or_not(lengths: list[int], n: int, quoted: bool, final: bool) -> None:
+    cell = '"a,\nb"' if quoted else "a"
+    text = "\n".join(",".join([cell] * length) for length in lengths) + "\n" * final
+    if sum(lengths) == n * len(lengths):  # what is asked only then
+        assert even(text.encode(), DIALECT, n) == all(length == n for length in lengths)
+
+
+@given(st.text(), st.integers(1, 9))
+def test_text_is_decoded_in_blocks(text: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(records, "BLOCK_BYTES", size)
+        kept = text.replace("\0", "").replace('"', "")
+        assert unsound(kept.encode("utf-8", "ignore"), DIALECT) == ""
+        assert unsound(kept.encode("utf-8", "ignore") + b"\xe2\x82", DIALECT) == "a byte is not utf-8"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outcore.text.texts import dates, fixed_width
+from outcore.text.texts import LONG_BYTES, dates, fixed_width
 
 TEXTS = st.lists(
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6), max_size=12
@@ -117,3 +117,21 @@ def test_nothing_at_all() -> None:
             pl.Series([], dtype=pl.String), np.dtype(dtype)
         )
         assert len(values) == len(wrong) == 0
+
+
+@pytest.mark.parametrize("kind", ["S", "U"])
+@pytest.mark.parametrize("width", [1, 11, 12, 13, 14, LONG_BYTES, LONG_BYTES + 1, 3 * LONG_BYTES])
+@pytest.mark.parametrize("letter", ["x", "é", "\U0001f600"])
+def test_every_width_of_a_column_in_parts(kind: str, width: int, letter: str) -> None:
+    most = width // (len(letter.encode()) if kind == "S" else 1)
+    listed = [letter * n for n in (most, 0, max(most - 1, 0), most // 2, most)]
+    column = pl.concat([pl.Series(["?", *listed[:2]]), pl.Series([*listed[2:], "?"])], rechunk=False)
+    values, wrong = fixed_width(column.slice(1, 5), np.dtype(f"{kind}{width}"))
+    assert not wrong.any()
+    assert values.tolist() == ([text.encode() for text in listed] if kind == "S" else listed)
+    assert values.dtype == np.dtype(f"{kind}{width}")
+    values, wrong = fixed_width(
+        pl.concat([column.slice(1, 5), pl.Series([letter * (width + 1)])]), np.dtype(f"{kind}{width}")
+    )
+    assert wrong.tolist() == [False] * 5 + [True]
+    assert values[:5].tolist() == ([text.encode() for text in listed] if kind == "S" else listed)

@@ -85,17 +85,21 @@ def first_record_end(block: bytes, dialect: Dialect, *, before: bytes = b"") -> 
     >>> first_record_end(b'a\nb"\n1,2\n3', Dialect(","), before=b'3,"')
     5
     """
-    mark, at = dialect.quote.encode(), 0
+    mark = dialect.quote.encode()
     if not mark:
         return block.find(b"\n") + 1
     before, block = _muted(before, block, dialect)
-    inside = before.count(mark) % 2 == 1
-    while True:
-        quote = block.find(mark, at)
-        end = -1 if inside else block.find(b"\n", at, quote if quote >= 0 else None)
-        if end >= 0 or quote < 0:
-            return end + 1
-        at, inside = quote + 1, not inside
+    array, inside = np.frombuffer(block, np.uint8), np.uint8(before.count(mark) % 2)
+    for start in range(0, len(array), BLOCK_BYTES):
+        part = array[start : start + BLOCK_BYTES]
+        quotes = (part == mark[0]).view(np.uint8)
+        quotes[0] ^= inside
+        odd = np.bitwise_xor.accumulate(quotes)
+        ends = np.flatnonzero((part == 0x0A) & (odd == 0))
+        if len(ends):
+            return start + int(ends[0]) + 1
+        inside = odd[-1]
+    return 0
 
 
 def open_quote(text: bytes, dialect: Dialect) -> int:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from outcore.text.boundaries import BLOCK_BYTES
 from outcore.text.dialect import Dialect
@@ -145,10 +146,11 @@ def stray_quotes(data: bytes, dialect: Dialect) -> Positions:
     if not _quoted(data, dialect):
         return none
     array = np.frombuffer(data, np.uint8)
-    at = _positions(data, dialect.quote.encode())
+    # Half as large as others: in text about texts there may be as many quotes as words.
+    at = _positions(data, dialect.quote.encode(), np.int32 if len(data) < 2**31 else np.int64)
     unpaired, at = at[len(at) // 2 * 2 :], at[: len(at) // 2 * 2]
     if not len(at):
-        return unpaired
+        return unpaired.astype(np.int64)
     opening, closing = at[::2], at[1::2]
     apart = opening[1:] != closing[:-1] + 1  # otherwise the two are one quote inside the field
     firsts, lasts = np.append(True, apart), np.append(apart, True)
@@ -166,7 +168,7 @@ def stray_quotes(data: bytes, dialect: Dialect) -> Positions:
         wrong = np.concatenate(
             [wrong, starts[~begins & np.logical_or.reduceat(crossed, np.flatnonzero(firsts))]]
         )
-    return np.sort(np.concatenate([wrong, unpaired]))
+    return np.sort(np.concatenate([wrong, unpaired])).astype(np.int64)
 
 
 def unsound(data: bytes, dialect: Dialect) -> str:
@@ -213,13 +215,13 @@ def _outside_quotes(data: bytes, dialect: Dialect, byte: bytes) -> Positions:
     return np.concatenate(parts)
 
 
-def _positions(data: bytes, byte: bytes) -> Positions:
+def _positions(data: bytes, byte: bytes, dtype: DTypeLike = np.int64) -> NDArray[Any]:
     array = np.frombuffer(data, np.uint8)
     parts = [
-        np.flatnonzero(array[start : start + BLOCK_BYTES] == byte[0]) + start
+        (np.flatnonzero(array[start : start + BLOCK_BYTES] == byte[0]) + start).astype(dtype, copy=False)
         for start in range(0, len(array), BLOCK_BYTES)
     ]
-    return np.concatenate(parts) if parts else np.zeros(0, np.int64)
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
 
 
 def _blocks(

@@ -52,12 +52,14 @@ def shortened(text: bytes, dialect: Dialect) -> bytes:
     --------
     >>> shortened(b'1,"' + b"to be, or not\n" * 1_000_000 + b'"\n', Dialect(","))
     b'1,"long text"\n'
+    >>> shortened(b'1,"' + b'say ""no""\n' * 1_000_000 + b'"\n', Dialect(","))
+    b'1,"long text"\n'
     """
     if len(text) <= LONG_BYTES:
         return text
     mark, separator = re.escape(dialect.quote.encode()), re.escape(dialect.separator.encode())
     plain = b"[^" + mark + separator + rb"\r\n]{%d,}+" % LONG_FIELD_BYTES
-    quoted = mark + b"([^" + mark + b"]*+)" + mark + b"|" if mark else b"(?!)()|"
+    quoted = mark + b"((?:[^" + mark + b"]++|" + mark * 2 + b")*+)" + mark + b"|" if mark else b"(?!)()|"
 
     def short(found: re.Match[bytes]) -> bytes:
         inside = found[1]
