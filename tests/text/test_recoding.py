@@ -39,7 +39,7 @@ def read_all(text: Recoded, nbytes: int) -> bytes:
     parts = []
     while not text.ended:
         parts.append(text.read(nbytes))
-        assert len(parts[-1]) <= 3 * nbytes  # a byte may become three
+        assert len(parts[-1]) <= 3 * nbytes + 3  # a byte may become three, and complete a character
     return b"".join(parts)
 
 
