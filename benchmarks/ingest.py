@@ -21,6 +21,7 @@ OURS, OURS_SYNC, POLARS_SYNC = "outcore.ingest", "outcore.ingest, with fsync", "
 WAYS: dict[str, tuple[Callable[..., list[float]], bool]] = {
     OURS: (ingesters.outcore, False),
     "polars.read_csv": (ingesters.polars, False),
+    "polars.read_csv, C order": (ingesters.polars_rows, False),
     "pandas.read_csv": (ingesters.pandas, False),
     "np.loadtxt": (ingesters.loadtxt, False),
     OURS_SYNC: (ingesters.outcore, True),

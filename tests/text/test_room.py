@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import outcore as oc
 from outcore.text import room as module
+from outcore.text.parallel_gzip import PARALLEL_BYTES
 from outcore.text.room import CHUNK_COST, PARSER_BYTES, RECORD_COST, available_cpus, check_row, make_room
 
 MB = 10**6
@@ -19,17 +20,20 @@ MB = 10**6
 def test_what_is_in_work_fits_the_budget(memory: int, workers: int | None) -> None:
     room = make_room(memory, workers)
     assert room.budget_bytes == memory
-    assert 1 <= room.n_workers <= (workers or available_cpus())
+    assert 1 <= room.n_workers <= (workers or available_cpus() + module.WAITING)
     assert module.LEAST_CHUNK_BYTES <= room.chunk_bytes <= module.CHUNK_BYTES
     assert room.n_workers * room.chunk_bytes <= room.in_flight_bytes
     assert CHUNK_COST * room.in_flight_bytes + PARSER_BYTES <= memory
     assert RECORD_COST * room.record_bytes + PARSER_BYTES <= memory
     assert room.record_bytes >= room.chunk_bytes
+    if room.threads > 1:
+        assert CHUNK_COST * room.in_flight_bytes + room.threads * PARALLEL_BYTES + PARSER_BYTES <= memory
 
 
 def test_workers_are_fewer_where_chunks_would_be_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "available_cpus", lambda: 64)
     assert make_room("2GB", None).n_workers == 64
+    assert make_room("8GB", None).n_workers == 64 + module.WAITING
     few = make_room("100MB", None)
     assert 1 <= few.n_workers < 64
     assert few.chunk_bytes >= module.GOOD_CHUNK_BYTES

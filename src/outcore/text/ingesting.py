@@ -130,7 +130,7 @@ def ingest(
     memory : int, float or str, optional
         Budget for this call; see `outcore.options`.
     workers : int, optional
-        Threads; as many as there are processors, or fewer where the budget asks for it.
+        Threads; two more than there are processors, or fewer where the budget asks for it.
     progress : bool or callable, optional
         A bar (True), none (False), or ``callable(done_bytes, total_bytes)``, with a total of -1 where that is
         not known; by default a bar for long work on a terminal.

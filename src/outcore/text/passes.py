@@ -91,7 +91,7 @@ def go_through(
             start=start,
             check_header=header_check(plan),
             record_bytes=room.record_bytes,
-            threads=room.n_workers,
+            threads=room.threads,
         ) as cutter,
         bars.bar(what, total, request.progress, done=done, details=Meter(lambda: steps.n_done)) as advance,
     ):

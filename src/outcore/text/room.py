@@ -13,9 +13,13 @@ from typing import Any
 from outcore import budget
 from outcore.errors import OptionError
 from outcore.settings import MemoryLike
+from outcore.text.parallel_gzip import PARALLEL_BYTES
 
 #: Smaller chunks are slower (2 MB: 1.5 times), larger ones no faster.
 CHUNK_BYTES, GOOD_CHUNK_BYTES, LEAST_CHUNK_BYTES = 8 << 20, 1 << 20, 1 << 16
+#: So many workers more than processors, where chunks need not be smaller for it: while one waits for its turn,
+#: or for the disk, another one parses. Measured: a fifth faster.
+WAITING = 2
 #: What Polars keeps for its threads, whatever the size of a chunk.
 PARSER_BYTES = 32 << 20
 #: Bytes in use at the peak for each byte of a chunk: the text with its copies while it is cut and cleaned
@@ -45,6 +49,8 @@ class Room:
         The longest record.
     budget_bytes : int
         What all of it was made from.
+    threads : int
+        That may decompress one file; each needs room of its own.
     """
 
     n_workers: int
@@ -52,6 +58,7 @@ class Room:
     in_flight_bytes: int
     record_bytes: int
     budget_bytes: int
+    threads: int = 1
 
 
 def make_room(memory: MemoryLike | None, workers: int | None) -> Room:
@@ -74,8 +81,14 @@ def make_room(memory: MemoryLike | None, workers: int | None) -> Room:
     wanted = workers or available_cpus()
     smallest = GOOD_CHUNK_BYTES if workers is None else LEAST_CHUNK_BYTES
     n_workers = min(wanted, max(1, in_flight // smallest))
+    if workers is None and in_flight >= (n_workers + WAITING) * CHUNK_BYTES:
+        n_workers += WAITING
     chunk_bytes = min(CHUNK_BYTES, in_flight // n_workers)
-    return Room(n_workers, chunk_bytes, in_flight, max(int(room / RECORD_COST), chunk_bytes), budget_bytes)
+    threads, spare = 1, room - CHUNK_COST * chunk_bytes * n_workers
+    if spare >= n_workers * PARALLEL_BYTES:
+        threads, in_flight = n_workers, (room - n_workers * PARALLEL_BYTES) // CHUNK_COST
+    record_bytes = max(int(CHUNK_COST * in_flight / RECORD_COST), chunk_bytes)
+    return Room(n_workers, chunk_bytes, in_flight, record_bytes, budget_bytes, threads)
 
 
 def check_row(row_bytes: int, n_columns: int, memory: MemoryLike | None) -> None:
