@@ -71,7 +71,7 @@ def _empty(path: Path, less: int) -> None:
 
 
 def _long_record(path: Path, less: int) -> None:
-    path.write_bytes(b'1,"%s"\n2,"y"\n' % (b"x" * ((70 << 20) // less)))
+    path.write_bytes(b'1,"%s"\n2,"y"\n' % (b"x" * (64_000_000 // less)))
 
 
 TEXTS: dict[str, tuple[Callable[[Path, int], None], dict[str, object]]] = {
@@ -80,5 +80,5 @@ TEXTS: dict[str, tuple[Callable[[Path, int], None], dict[str, object]]] = {
     "20 000 columns of numbers": (_columns, {"dtype": "f8", "header": False}),
     "texts, dates, empty cells": (_texts, {"header": False}),
     "201 empty cells a row": (_empty, {"dtype": "f8", "header": False}),
-    "a text of 70 MB": (_long_record, {"dtype": "a:i4 b:S", "header": False}),
+    "a text of 64 MB": (_long_record, {"dtype": "a:i4 b:S", "header": False}),
 }

@@ -238,10 +238,13 @@ class _File:
                 end = find(block, self._dialect, before=rest)
                 if end:
                     self._rest = block[end:]
-                    return b"".join((rest, memoryview(block)[:end])) if rest else block[:end]
+                    text = b"".join((rest, memoryview(block)[:end])) if rest else block[:end]
+                    self._refuse_endless(text)
+                    return text
             if self._text.ended:
                 whole = rest + block if rest else block
                 self._refuse_unclosed(whole)
+                self._refuse_endless(whole)
                 self._rest, self.ended = b"", True
                 return whole
             rest = rest + block if rest else block

@@ -17,8 +17,8 @@ from outcore.text.parallel_gzip import PARALLEL_BYTES
 
 #: Smaller chunks are slower (2 MB: 1.5 times), larger ones no faster.
 CHUNK_BYTES, GOOD_CHUNK_BYTES, LEAST_CHUNK_BYTES = 8 << 20, 1 << 20, 1 << 16
-#: So many workers more than processors, where chunks need not be smaller for it: while one waits for its turn,
-#: or for the disk, another one parses. Measured: a fifth faster.
+#: So many workers more than processors, where chunks need not be smaller for it: while one waits for its
+#: turn, or for the disk, another one parses. Measured: a fifth faster.
 WAITING = 2
 #: What Polars keeps for its threads, whatever the size of a chunk.
 PARSER_BYTES = 32 << 20
@@ -26,7 +26,7 @@ PARSER_BYTES = 32 << 20
 #: (4), the table that Polars makes of it (4), the rows (2) and the temporaries of a column (2).
 CHUNK_COST = 12
 #: The same for a single long record, which is in work alone.
-RECORD_COST = 6.75
+RECORD_COST = 7.4
 #: The same for each byte of a row that is made alone: its column, its place, and the text with what the
 #: parser makes of it, which is no longer than the row where there is much of it.
 ROW_COST = 6
