@@ -53,7 +53,10 @@ def test_long_texts_are_those_of_numpy(drawn: tuple[pl.Series, list[str]], more:
     column, listed = drawn
     encoded = [text.encode() for text in listed]
     width = max(map(len, encoded), default=0) + more or 1
-    assert long_texts(column, width).tobytes() == np.array(encoded, f"S{width}").tobytes()
+    assert (
+        long_texts(column, np.zeros(len(column), f"S{width}")).tobytes()
+        == np.array(encoded, f"S{width}").tobytes()
+    )
 
 
 @given(columns(LONG))
@@ -67,12 +70,17 @@ def test_every_width(width: int) -> None:
     listed = ["x" * n for n in range(min(width, INLINE_BYTES) + 1)]
     assert short_texts(pl.Series(listed), width).tolist() == [text.encode() for text in listed]
     listed = ["x" * n for n in range(width + 1)]
-    assert long_texts(pl.Series(listed), width).tolist() == [text.encode() for text in listed]
+    assert long_texts(pl.Series(listed), np.zeros(len(listed), f"S{width}")).tolist() == [
+        text.encode() for text in listed
+    ]
 
 
 def test_texts_outlive_the_column() -> None:
     column = pl.Series(["ab" * 50, "c"] * 1000)
-    made, short = long_texts(column, 100), short_texts(pl.Series(["ab", "c"] * 1000), 2)
+    made, short = (
+        long_texts(column, np.zeros(len(column), "S100")),
+        short_texts(pl.Series(["ab", "c"] * 1000), 2),
+    )
     del column
     pl.Series(["x" * 100] * 5000)
     assert made.tolist() == [b"ab" * 50, b"c"] * 1000

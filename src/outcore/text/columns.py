@@ -100,13 +100,22 @@ def work_bytes(column: Column) -> int:
     return 24 + 3 * column.dtype.itemsize
 
 
-def convert(series: pl.Series, column: Column, meaning: Values, *, truncate: bool = False) -> Converted:
+def convert(
+    series: pl.Series,
+    column: Column,
+    meaning: Values,
+    *,
+    truncate: bool = False,
+    out: NDArray[Any] | None = None,
+) -> Converted:
     """Turn a column into an ndarray.
 
     Parameters
     ----------
     truncate : bool
         Whether texts that are wider than the dtype are cut, between two characters, rather than wrong.
+    out : ndarray of zeros, of the column's dtype, shape (n,), optional
+        Filled and returned instead of new memory, where the column is of wide text; else left alone.
     """
     kind = column.dtype.kind
     if column.categories is not None:
@@ -116,7 +125,7 @@ def convert(series: pl.Series, column: Column, meaning: Values, *, truncate: boo
         texts, cut = series.fill_null("") if series.null_count() else series, 0
         if truncate:
             texts, cut = cut_to_fit(texts, column.dtype)
-        return Converted(*fixed_width(texts, column.dtype), cut)
+        return Converted(*fixed_width(texts, column.dtype, out), cut)
     if kind == "M":
         values, wrong = dates(series, column.dtype)
         if wrong.any():  # for what is missing, there may be blanks around it, or quotes around nothing

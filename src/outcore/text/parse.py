@@ -238,16 +238,19 @@ class _Making:
         schema = self._plan.schema
         rows = self._rows[self._filled : self._filled + table.height]
         for i, column in enumerate(schema.columns):
-            texts = table[f"column_{column.place + 1}"]
-            truncate = self._plan.truncate
-            values, wrong, cut = conversion.convert(texts, column, self._plan.meaning, truncate=truncate)
+            to = rows[:, i] if schema.matrix else rows[schema.dtype.names[i]]  # type: ignore[index]  # structured
+            values, wrong, cut = conversion.convert(
+                table[f"column_{column.place + 1}"],
+                column,
+                self._plan.meaning,
+                truncate=self._plan.truncate,
+                out=to,
+            )
             self._cut += cut
             if wrong.any():
                 raise Unreadable(f"{column.name} holds a cell that is not {column.dtype}")
-            if schema.matrix:
-                rows[:, i] = values
-            else:
-                rows[schema.dtype.names[i]] = values  # type: ignore[index]  # structured
+            if values is not to:
+                to[...] = values
         self._filled += table.height
 
     def finished(self) -> Rows:

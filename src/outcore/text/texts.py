@@ -42,8 +42,15 @@ _MONTH_DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _FORM = "dddd-dd-ddTdd:dd:dd.ddddddddd"
 
 
-def fixed_width(texts: pl.Series, dtype: np.dtype[Any]) -> tuple[NDArray[Any], Mask]:
+def fixed_width(
+    texts: pl.Series, dtype: np.dtype[Any], out: NDArray[Any] | None = None
+) -> tuple[NDArray[Any], Mask]:
     """Copy texts, none of them null, into an array of dtype S or U.
+
+    Parameters
+    ----------
+    out : ndarray of zeros, of `dtype`, shape (n,), optional
+        Filled and returned where texts are copied one by one, that is where `dtype` is wide.
 
     Returns
     -------
@@ -60,7 +67,7 @@ def fixed_width(texts: pl.Series, dtype: np.dtype[Any]) -> tuple[NDArray[Any], M
     if dtype.kind == "S" and needed.max(initial=0) <= INLINE_BYTES and size:
         return short_texts(texts, size), wrong
     if dtype.kind == "S" and size > LONG_BYTES:
-        return long_texts(texts, size), wrong
+        return long_texts(texts, np.zeros(len(texts), dtype) if out is None else out), wrong
     joined = texts.str.join("").item() or ""
     units = np.frombuffer(joined.encode() if dtype.kind == "S" else joined.encode("utf-32-le"), unit)
     cells = np.zeros((len(texts), size), unit)
