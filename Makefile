@@ -56,8 +56,10 @@ test: setup  ## all checks: format, lint, types, layers, doctests, docs, tests
 	$(python) -m pytest
 
 # The deadline's stacks would be those of a healthy test: some run for minutes here.
-matrix: setup  ## `kill -9` of each process in each kind of program, and 100 000 arrays at a time; minutes
-	OUTCORE_TESTS=long $(python) -m pytest -o faulthandler_timeout=0 tests/shared/test_matrix.py tests/shared/test_stress.py
+matrix: setup  ## `kill -9` in each kind of program and at each step, 100 000 arrays, a million files; some 20 minutes
+	OUTCORE_TESTS=long $(python) -m pytest -o faulthandler_timeout=0 tests/shared/test_matrix.py \
+		tests/shared/test_stress.py tests/text/test_file_run.py tests/text/test_ingesting_memory.py \
+		tests/text/test_ingesting_many_files.py tests/text/test_long_records.py
 
 demo: setup  ## the main jobs on real files, beside what people use today; SIZE=2 for twice the data
 	.venv/bin/outcore demo --size $(SIZE)
