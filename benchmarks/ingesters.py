@@ -9,6 +9,7 @@ its last column, by which the files are compared. Importing the libraries is out
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import outcore as oc
-from benchmarks.text_files import GENOMICS
+from benchmarks.text_files import GENOMICS, WIDE_COLUMNS
 from outcore.text import file_run
+from outcore.text.room import CHUNK_BYTES, make_room
 
 assert file_run  # imported beforehand, as the others' libraries are
 
@@ -58,6 +60,40 @@ def polars(kind: str, source: str, target: str, sync: bool, order: str = "fortra
 def polars_rows(kind: str, source: str, target: str, sync: bool) -> list[float]:
     """As Polars, but with the values of a row one after the other in the file, as the others have them."""
     return polars(kind, source, target, sync, order="c")
+
+
+def parser_alone(kind: str, source: str, target: str, sync: bool) -> list[float]:
+    """Parse the text with Polars in chunks, as `outcore.ingest` does, and nothing else: no rows, no file."""
+    import polars as pl
+
+    types: list[Any] = [pl.Float64] * WIDE_COLUMNS
+    if kind == "genomics":
+        types = [pl.String, pl.Int32, pl.Float32, pl.Int32, pl.Int32]
+    schema = {f"column_{i + 1}": dtype for i, dtype in enumerate(types)}
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                data = file.read(CHUNK_BYTES)
+                data += file.readline()
+            if not data:
+                return
+            pl.read_csv(
+                data, has_header=False, schema=schema, separator="\t" if kind == "genomics" else ",",
+                quote_char=None, infer_schema=False,
+            )  # fmt: skip
+
+    start = time.perf_counter()
+    with open(source, "rb") as file:
+        if kind == "wide":
+            file.readline()
+        threads = [threading.Thread(target=work) for _ in range(make_room(None, None).n_workers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    return [time.perf_counter() - start]
 
 
 def pandas(kind: str, source: str, target: str, sync: bool) -> list[float]:
