@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import random
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -234,8 +235,13 @@ def test_ctrl_c_stops_the_work_and_ends_all_threads() -> None:
             _thread.interrupt_main()
 
     cutter.cut = cut
-    with pytest.raises(KeyboardInterrupt):
-        run(cutter, steps, 4)
+    # Where the tests run in the background of a shell, Ctrl-C is ignored, and so would be this one.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run(cutter, steps, 4)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert cutter.n_cut < 50_000
 
 
