@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gzip
-import mmap
 import io
+import mmap
 from collections.abc import Callable
 from pathlib import Path
 
