@@ -187,7 +187,7 @@ def _executor(size: int) -> list[Target]:
 
 
 _writes: list[int] = []
-_send = Connection._send  # type: ignore[attr-defined]
+_send = Connection._send
 
 
 def _noting(self: Connection, data: Any, *rest: Any) -> None:
@@ -196,7 +196,7 @@ def _noting(self: Connection, data: Any, *rest: Any) -> None:
 
 
 def _count_writes() -> None:
-    Connection._send = _noting  # type: ignore[attr-defined]
+    Connection._send = _noting
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def _counted() -> Iterator[list[int]]:
     try:
         yield _writes
     finally:
-        Connection._send = _send  # type: ignore[attr-defined]
+        Connection._send = _send
 
 
 def _written_since() -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def run(settings: Settings) -> Report:
 WAYS = {OURS: ingesters.outcore, PIPED: piped}
 
 
-def _turn(way: object, source: Path, seed: int) -> float:
+def _turn(way: Callable[..., list[float]], source: Path, seed: int) -> float:
     target = source.with_name("x.npy")
     answer = limits.call(
         way,
@@ -62,7 +63,7 @@ def _turn(way: object, source: Path, seed: int) -> float:
         kind="genomics",
         source=str(source),
         target=str(target),
-        sync=True,  # type: ignore[arg-type]
+        sync=True,
     )
     target.unlink()
     shutil.rmtree(f"{target}.ingest", ignore_errors=True)

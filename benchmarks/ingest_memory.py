@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,9 @@ from benchmarks.settings import Settings
 BUDGET_BYTES, SPARE_BYTES = 512_000_000, 256_000_000
 
 
-def ingested(source: str, target: str, how: dict[str, object]) -> int:
+def ingested(source: str, target: str, how: dict[str, Any]) -> int:
     """Ingest within the budget; return the number of rows."""
-    made = oc.ingest(source, target, memory=BUDGET_BYTES, progress=False, **how)  # type: ignore[arg-type]
+    made = oc.ingest(source, target, memory=BUDGET_BYTES, progress=False, **how)
     return len(made)
 
 
@@ -74,7 +75,7 @@ def _long_record(path: Path, less: int) -> None:
     path.write_bytes(b'1,"%s"\n2,"y"\n' % (b"x" * (64_000_000 // less)))
 
 
-TEXTS: dict[str, tuple[Callable[[Path, int], None], dict[str, object]]] = {
+TEXTS: dict[str, tuple[Callable[[Path, int], None], dict[str, Any]]] = {
     "genomics": (_genomics, {"dtype": "chr:S10 pos:i4 pct:f4 c:i4 t:i4", "delimiter": "\t"}),
     "61 columns of numbers": (_measurements, {}),
     "20 000 columns of numbers": (_columns, {"dtype": "f8", "header": False}),

@@ -25,7 +25,7 @@ from outcore.errors import DiskFullError, NotFoundError
 try:
     import fcntl
 except ImportError:  # Windows, where the demo is not meant to run
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 PREFIX, KEPT_PREFIX = "outcore-demo-run-", "outcore-demo-kept-"
 #: Beyond the estimate: file systems keep books, and others write too.

@@ -131,5 +131,5 @@ def dtype_described(described: Any) -> np.dtype[Any]:
     facts = {**described, "formats": [dtype_described(part) for part in described["formats"]]}
     aligned, record = facts.pop("aligned", False), facts.pop("record", False)
     # The annotations of NumPy want to see the keys of this dict, which are read from a page here.
-    made: np.dtype[Any] = np.dtype(facts, align=aligned)  # type: ignore[call-overload]
+    made: np.dtype[Any] = np.dtype(facts, align=aligned)  # type: ignore[call-overload]  # stubs know no dict
     return np.dtype((np.record, made)) if record else made

@@ -30,7 +30,7 @@ from outcore.shared.segment import Segment
 try:
     import fcntl
 except ImportError:  # Windows, where nothing here is called
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 # Python learns these later than the kernel did: MFD_NOEXEC_SEAL (Linux 6.3), F_SEAL_FUTURE_WRITE (5.1).
 _NOEXEC_SEAL = 0x8

@@ -33,7 +33,7 @@ from outcore.shared.segment import Segment
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 
 class Locks(Protocol):

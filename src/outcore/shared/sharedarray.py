@@ -111,7 +111,7 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
 
     @imag.setter
     def imag(self, value: Any) -> None:
-        np.ndarray.imag.__set__(self, value)  # type: ignore[attr-defined]
+        np.ndarray.imag.__set__(self, value)  # type: ignore[attr-defined]  # stubs: a property
 
     @property
     def flat(self) -> Any:
@@ -120,7 +120,7 @@ class SharedArray(np.ndarray[Any, np.dtype[Any]]):
 
     @flat.setter
     def flat(self, value: Any) -> None:
-        np.ndarray.flat.__set__(self, value)  # type: ignore[attr-defined]
+        np.ndarray.flat.__set__(self, value)  # type: ignore[attr-defined]  # stubs: a property
 
     # ---- copies ------------------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ from outcore.storage.file import full
 try:
     import fcntl
 except ImportError:  # Windows: an open file cannot be removed there, which serves as the lock
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # a module elsewhere
 
 
 class Partial:
