@@ -177,3 +177,35 @@ def test_the_digits_do_not_depend_on_the_budget(tmp_path: Path) -> None:
     for other in found[1:]:
         assert other.mean.tobytes() == found[0].mean.tobytes()
         assert other.std.tobytes() == found[0].std.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i2", "table"])
+def test_the_digits_do_not_depend_on_workers_or_processes(dtype: str) -> None:
+    rng = np.random.default_rng(1)
+    a = rng.normal(50, 20, (60_000, 7))
+    a[rng.random(a.shape) < 0.01] = 0 if dtype == "i2" else np.nan
+    if dtype == "table":
+        table = np.zeros(len(a), [("v", "f4", (6,)), ("t", "M8[s]"), ("chr", "S3")])
+        table["v"], table["t"] = a[:, :6], np.arange(len(a)).astype("M8[s]")
+        a = table
+    else:
+        a = a.astype(dtype)
+    right = oc.describe(a, workers=1)
+    found = [oc.describe(a, workers=3)]
+    if dtype == "table":
+        found.append(oc.describe(a, executor=2))
+    for other in found:
+        for name in ("count", "missing", "min", "max", "mean", "std"):
+            assert getattr(other, name).tobytes() == getattr(right, name).tobytes(), name
+
+
+def test_the_plan_reads_nothing(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((1000, 9)))
+    plan = oc.plan(oc.describe, tmp_path / "x.npy")
+    assert (plan.what, plan.n_rows, plan.passes, plan.bytes_read) == ("describe", 1000, 1, 72_000)
+
+
+def test_wide_rows_under_a_budget_of_a_few() -> None:
+    a = np.random.default_rng(2).normal(size=(300, 20_000))
+    d = oc.describe(a, memory="6MB")
+    assert np.allclose(d.mean, a.mean(axis=0), rtol=1e-12, atol=1e-14)

@@ -20,7 +20,7 @@ from outcore import progress as bars
 from outcore.array.creating import create
 from outcore.array.handle import Array
 from outcore.array.opening import asarray
-from outcore.blocks import row_blocks
+from outcore.blocks.streaming import row_blocks
 from outcore.dtypes import as_dtype
 from outcore.errors import DTypeError, OptionError
 from outcore.settings import MemoryLike, ProgressLike

@@ -24,13 +24,22 @@
     ├── SegmentGoneError     (LookupError)        shared memory whose last holder has ended
     ├── HandleLimitError     (OSError)            no file descriptor left for another shared array
     ├── PlatformError        (NotImplementedError) the operating system lacks what is needed
-    └── IngestError          (ValueError)         text that cannot become the array asked for
+    ├── IngestError          (ValueError)         text that cannot become the array asked for
+    ├── NonFiniteError       (ValueError)         NaN or infinity where arithmetic needs numbers
+    ├── SingularCovarianceError (LinAlgError)     a covariance that is not positive definite
+    ├── NotFittedError       (ValueError, AttributeError)  an estimator that is used before `fit`
+    ├── CheckpointError      (ValueError)         a checkpoint of other data or other parameters
+    ├── ExecutorError        (RuntimeError)       an executor that cannot take work
+    └── WorkerDiedError      (RuntimeError)       a worker process ended in the middle of its work
+    ConvergenceWarning       (UserWarning)        an iteration that stopped at its limit
 
 Each class is also the built-in that a NumPy or h5py user would catch. The text of each says what
 happened with both values, why, and what to type instead.
 """
 
 from __future__ import annotations
+
+from numpy.linalg import LinAlgError
 
 
 class OutcoreError(Exception):
@@ -131,3 +140,39 @@ class PlatformError(OutcoreError, NotImplementedError):
 
 class IngestError(OutcoreError, ValueError):
     """Text that cannot become the array that was asked for."""
+
+
+class NonFiniteError(OutcoreError, ValueError):
+    """NaN or infinity in rows or weights that are computed with; the first such row is named."""
+
+
+class SingularCovarianceError(OutcoreError, LinAlgError):
+    """The covariance of a component is not positive definite."""
+
+
+class NotFittedError(OutcoreError, ValueError, AttributeError):
+    """An estimator is used before it was fitted."""
+
+
+class CheckpointError(OutcoreError, ValueError):
+    """A checkpoint belongs to other data or to other parameters, or is damaged."""
+
+
+class ExecutorError(OutcoreError, RuntimeError):
+    """An executor cannot take work: it was shut down, or it is not one that is known here."""
+
+
+class WorkerDiedError(OutcoreError, RuntimeError):
+    """A worker process ended in the middle of its work, twice where it could be started again.
+
+    Attributes
+    ----------
+    indices : tuple of int
+        Numbers of the tasks that may have been the reason.
+    """
+
+    indices: tuple[int, ...] = ()
+
+
+class ConvergenceWarning(UserWarning):
+    """An iteration reached its limit before it converged."""

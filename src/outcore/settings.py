@@ -1,6 +1,6 @@
 """Options that hold for a block of code: ``with oc.options(memory="4GB"): ...``.
 
-Hands to   : budget (memory), progress (bars)
+Hands to   : budget (memory), progress (bars), executors.choosing (executor)
 
 Guarantees
 - Options live in a context variable: threads and async tasks started elsewhere do not see them.
@@ -16,6 +16,7 @@ from contextvars import ContextVar, Token
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from types import TracebackType
+from typing import Any
 
 from outcore.errors import OptionError
 
@@ -36,6 +37,9 @@ class Settings:
 
     memory: MemoryLike | None = None
     progress: ProgressLike | None = None
+    executor: Any = None
+    #: Whether this is a task of a pass: what it calls runs in its own thread unless told otherwise.
+    in_task: bool = False
 
 
 #: Settings are immutable, so one default serves every context.
@@ -45,6 +49,16 @@ _current: ContextVar[Settings] = ContextVar("outcore_settings", default=Settings
 def current() -> Settings:
     """Return the options in force here."""
     return _current.get()
+
+
+def for_tasks() -> Settings:
+    """Return the options for tasks that are begun here: no bars, and not the executor that they run on."""
+    return replace(current(), progress=False, executor=None, in_task=True)
+
+
+def adopt(settings: Settings) -> None:
+    """Put options in force in this context, until its end."""
+    _current.set(settings)
 
 
 def parse_bytes(text: str) -> int:
@@ -104,6 +118,9 @@ class options:  # noqa: N801 - used like a function, as numpy.errstate is
         Memory budget: bytes, text such as ``"4GB"``, or a share of the limit (``0.5``).
     progress : bool or callable, optional
         Progress bars always (True), never (False), or ``callable(done, total)``.
+    executor : int, concurrent.futures.Executor or dask.distributed.Client, optional
+        Where the operations that go through all rows run: so many worker processes, an executor, a cluster. By
+        default in threads of this process.
 
     Raises
     ------
@@ -117,7 +134,13 @@ class options:  # noqa: N801 - used like a function, as numpy.errstate is
     ...     pass
     """
 
-    def __init__(self, *, memory: MemoryLike | None = None, progress: ProgressLike | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        memory: MemoryLike | None = None,
+        progress: ProgressLike | None = None,
+        executor: Any = None,
+    ) -> None:
         if memory is not None:
             parse_memory(memory)
         if progress is not None and not isinstance(progress, bool) and not callable(progress):
@@ -126,7 +149,9 @@ class options:  # noqa: N801 - used like a function, as numpy.errstate is
                 "Use progress=True, progress=False or progress=lambda done, total: ..."
             )
         self._changes = {
-            name: value for name, value in (("memory", memory), ("progress", progress)) if value is not None
+            name: value
+            for name, value in (("memory", memory), ("progress", progress), ("executor", executor))
+            if value is not None
         }
         self._tokens: list[Token[Settings]] = []
 

@@ -1,10 +1,12 @@
 """Count, missing, minimum, maximum, mean and standard deviation of each column: `describe`.
 
-Reads from : blocks.row_blocks
+Reads from : blocks.reducing
 Hands to   : users, the command line
 
 Guarantees
-- One pass over the rows; memory is that of one block of rows and of a few values for each column.
+- One pass over the rows; memory is that of a block of rows for each worker and of a few values for each
+  column.
+- The same to the last bit on every executor and for every number of workers.
 - Minimum and maximum are exact and of the column's own dtype; sums are formed in float64 at least.
 - Stable: squares are taken of distances from the mean of a block of rows, and blocks are merged by Chan's
   formula, so a large mean does not swallow a small deviation.
@@ -21,17 +23,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from outcore import progress as bars
-from outcore.array.handle import Array
 from outcore.array.opening import asarray
-from outcore.blocks import row_blocks
-from outcore.errors import ShapeError
+from outcore.blocks.reducing import run_pass
+from outcore.blocks.statistic import Block, Cost, Rows, Share, Statistic
 from outcore.settings import MemoryLike, ProgressLike
 
 #: Rows are worked on in pieces whose temporaries stay in the cache of one core.
 PIECE_BYTES = 1 << 19
-#: For each column: two temporaries and a mask for the rows of a piece, and the sums while merging.
-VALUE_BYTES = 128
+#: For each value of a piece: two temporaries of float64, or of what is wider, and a mask.
+PIECE_VALUE_BYTES = 17
+#: For each column: the sums of a piece, and temporaries while they are merged.
+COLUMN_BYTES = 128
 #: Kinds of dtype with a mean; dates have a minimum and a maximum too.
 NUMBERS, ORDERED = "biuf", "biufmM"
 #: Tables with more columns show this many at each end.
@@ -117,7 +119,12 @@ _STATISTICS = ("count", "missing", "min", "max", "mean", "std")
 
 
 def describe(
-    X: Any, *, memory: MemoryLike | None = None, progress: ProgressLike | None = None
+    X: Any,
+    *,
+    executor: Any = None,
+    workers: int | None = None,
+    memory: MemoryLike | None = None,
+    progress: ProgressLike | None = None,
 ) -> Description:
     """Summarise each column in one pass.
 
@@ -125,11 +132,8 @@ def describe(
     ----------
     X : Array, str, path, numpy.memmap, h5py.Dataset or array-like, shape (n, ...)
         What `outcore.asarray` takes. Structured arrays have one column for each field.
-    memory : int, float or str, optional
-        Budget for this call; see `outcore.options`.
-    progress : bool or callable, optional
-        A bar (True), none (False), or ``callable(done_bytes, total_bytes)``; by default a bar for long
-        work on a terminal.
+    executor, workers, memory, progress
+        As for `outcore.reduce_rows`.
 
     Returns
     -------
@@ -141,11 +145,11 @@ def describe(
     ShapeError
         `X` has no dimensions.
     MemoryBudgetError
-        One row and the sums for its columns do not fit in the budget.
+        A few rows and the sums for their columns do not fit in the budget.
 
     Notes
     -----
-    Memory: one block of rows (at most 16 MB or one row), temporaries of about 2 MB, and 128 bytes a column.
+    Memory: for each worker a block of rows (some 4 MB), temporaries of about 1 MB, and 200 bytes a column.
 
     Infinite values count as values and spread as in NumPy: the mean is infinite, the deviation NaN.
 
@@ -158,24 +162,73 @@ def describe(
     0       float64      2        0    1    3     2    1
     1       float64      1        1   10   10    10    0
     """
-    source = asarray(X)
-    if not source.shape:
-        raise ShapeError(
-            f"{source.address} has no dimensions; describe needs rows.\nUse np.atleast_1d on it first."
+    (found,) = run_pass(
+        "describe",
+        asarray(X),
+        [_Describing()],
+        executor=executor,
+        workers=workers,
+        memory=memory,
+        progress=progress,
+    )
+    result: Description = found
+    return result
+
+
+class _Describing(Statistic["list[_Column]", Description]):
+    """The statistic behind `describe`."""
+
+    def __init__(self) -> None:
+        self._rows: Rows | None = None
+        self._step = 1
+
+    def bind(self, rows: Rows, share: Share) -> _Describing:
+        """Choose how many rows make a piece."""
+        bound = _Describing()
+        bound._rows = rows
+        fitting = max(1, PIECE_BYTES // max(8 * _n_values(rows), 1))
+        # A power of two, as the rows of a block: a smaller block then has the same pieces.
+        bound._step = 1 << (fitting.bit_length() - 1)
+        return bound
+
+    def cost(self, rows: Rows, block_rows: int) -> Cost:
+        """Count the sums, and the temporaries for a piece."""
+        n = _n_values(rows)
+        fields = rows.dtype.itemsize if rows.dtype.names is not None else 0
+        wide = max((dtype.itemsize for _, dtype, _ in _fields(rows) if dtype.kind in NUMBERS), default=8)
+        piece = min(self._step, block_rows)
+        each = PIECE_VALUE_BYTES + 2 * max(wide - 8, 0)
+        return Cost(
+            state_bytes=sum(prod(shape) * (24 + 2 * dtype.itemsize) for _, dtype, shape in _fields(rows)),
+            block_bytes=piece * (n * each + fields) + COLUMN_BYTES * n,
+            flops=8.0 * rows.n_rows * n,
+            values=False,
+            blas=False,
         )
-    columns = _columns(source)
-    values = sum(column.size for column in columns)
-    step = max(1, PIECE_BYTES // max(8 * values, 1))
-    with bars.bar("describe", source.nbytes, progress) as advance:
-        for _, block in row_blocks(
-            source, what="describe", row_extra_bytes=VALUE_BYTES * values, memory=memory, multiple=step
-        ):
-            for start in range(0, len(block), step):
-                piece = block[start : start + step]
-                for column in columns:
-                    column.update(piece if column.field is None else piece[column.field])
-            advance(block.nbytes)
-    return _assemble(source, columns)
+
+    def zero(self) -> list[_Column]:
+        """Return sums of no rows."""
+        assert self._rows is not None
+        return _columns(self._rows)
+
+    def update(self, state: list[_Column], block: Block) -> list[_Column]:
+        """Take in the block, a piece at a time."""
+        for start in range(0, len(block), self._step):
+            piece = block.rows[start : start + self._step]
+            for column in state:
+                column.update(piece if column.field is None else piece[column.field])
+        return state
+
+    def merge(self, state: list[_Column], other: list[_Column]) -> list[_Column]:
+        """Put together the sums of each column."""
+        for column, later in zip(state, other, strict=True):
+            column.absorb(later)
+        return state
+
+    def finalize(self, state: list[_Column]) -> Description:
+        """Make the table."""
+        assert self._rows is not None
+        return _assemble(self._rows, state)
 
 
 class _Column:
@@ -195,25 +248,33 @@ class _Column:
     def update(self, piece: NDArray[Any]) -> None:
         """Take in rows; `piece` has at least one."""
         rows = piece.reshape(len(piece), self.size)
-        self.seen += len(rows)
         missing = _missing(rows)
         count = np.full(self.size, len(rows)) if missing is None else len(rows) - missing.sum(axis=0)
         if self.dtype.kind in ORDERED:
-            self._extremes(rows)
+            # fmin and fmax pass over NaN and NaT, and leave them only where there is nothing else.
+            self._extremes(np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0))
         if self.dtype.kind in NUMBERS:
-            self._moments(rows, missing, count)
+            # Infinite values make NaN on the way, as in NumPy; a column without values divides by zero.
+            with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+                self._moments(count, *_piece_moments(rows, missing, count))
+        self.seen += len(rows)
         self.count += count
 
-    def _extremes(self, rows: NDArray[Any]) -> None:
-        # fmin and fmax pass over NaN and NaT, and leave them only where there is nothing else.
-        low, high = np.fmin.reduce(rows, axis=0), np.fmax.reduce(rows, axis=0)
+    def absorb(self, later: _Column) -> None:
+        """Take in the sums of later rows."""
+        if later.min is not None and later.max is not None:
+            self._extremes(later.min, later.max)
+        if self.dtype.kind in NUMBERS:
+            self._moments(later.count, later.mean, later.squares)
+        self.seen += later.seen
+        self.count += later.count
+
+    def _extremes(self, low: NDArray[Any], high: NDArray[Any]) -> None:
         self.min = low if self.min is None else np.fmin(self.min, low)
         self.max = high if self.max is None else np.fmax(self.max, high)
 
-    def _moments(self, rows: NDArray[Any], missing: NDArray[Any] | None, count: NDArray[Any]) -> None:
-        # Infinite values make NaN on the way, as in NumPy; a column without values divides by zero.
+    def _moments(self, count: NDArray[Any], mean: NDArray[Any], squares: NDArray[Any]) -> None:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            mean, squares = _piece_moments(rows, missing, count)
             self.mean, self.squares = _merge(self.count, self.mean, self.squares, count, mean, squares)
 
     @property
@@ -276,23 +337,31 @@ def _merge(
     return mean, squares
 
 
-def _columns(source: Array) -> list[_Column]:
-    if source.dtype.names is None:
-        return [_Column(None, source.dtype, source.shape[1:])]
-    inner = source.shape[1:]
-    fields = [(name, source.dtype[name]) for name in source.dtype.names]
-    return [_Column(name, dtype.base, (*inner, *dtype.shape)) for name, dtype in fields]
+def _fields(rows: Rows) -> list[tuple[str | None, np.dtype[Any], tuple[int, ...]]]:
+    """List name, dtype and shape of each field, or of all columns of a plain array."""
+    if rows.dtype.names is None:
+        return [(None, rows.dtype, rows.row_shape)]
+    fields = [(name, rows.dtype[name]) for name in rows.dtype.names]
+    return [(name, dtype.base, (*rows.row_shape, *dtype.shape)) for name, dtype in fields]
 
 
-def _assemble(source: Array, columns: list[_Column]) -> Description:
-    if source.dtype.names is None:
+def _columns(rows: Rows) -> list[_Column]:
+    return [_Column(*field) for field in _fields(rows)]
+
+
+def _n_values(rows: Rows) -> int:
+    return sum(prod(shape) for _, _, shape in _fields(rows))
+
+
+def _assemble(rows: Rows, columns: list[_Column]) -> Description:
+    if rows.dtype.names is None:
         (only,) = columns
-        inner = source.shape[1:]
+        inner = rows.row_shape
         names = tuple(",".join(map(str, index)) for index in np.ndindex(inner)) if inner else ("0",)
         return Description(
             names,
-            (source.dtype,) * len(names),
-            len(source),
+            (rows.dtype,) * len(names),
+            rows.n_rows,
             only.count,
             only.seen - only.count,
             only.extreme(only.min),
@@ -300,18 +369,17 @@ def _assemble(source: Array, columns: list[_Column]) -> Description:
             only.mean,
             only.std,
         )
-    return _assemble_fields(source, columns)
+    return _assemble_fields(rows, columns)
 
 
-def _assemble_fields(source: Array, columns: list[_Column]) -> Description:
-    inner = source.shape[1:]
-    shapes = {name: (*inner, *source.dtype[name].shape) for name in source.dtype.names or ()}
+def _assemble_fields(rows: Rows, columns: list[_Column]) -> Description:
+    shapes = {name: (*rows.row_shape, *rows.dtype[name].shape) for name in rows.dtype.names or ()}
     ordered = [column for column in columns if column.dtype.kind in ORDERED]
     numbers = [column for column in columns if column.dtype.kind in NUMBERS]
     return Description(
         tuple(shapes),
         tuple(column.dtype for column in columns),
-        len(source),
+        rows.n_rows,
         _record([(c, c.count) for c in columns], shapes),
         _record([(c, c.seen - c.count) for c in columns], shapes),
         _record([(c, c.extreme(c.min)) for c in ordered], shapes),

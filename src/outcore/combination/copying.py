@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outcore import budget
-from outcore.blocks import BLOCK_BYTES, block_rows, row_blocks
+from outcore.blocks.streaming import BLOCK_BYTES, block_rows, row_blocks
 from outcore.combination.parts import Part
 from outcore.errors import OptionError
 from outcore.storage.chunk_storing import CHUNKS_A_TURN

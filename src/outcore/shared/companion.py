@@ -1,9 +1,9 @@
 """The one thread of a worker: it ends the worker when its parent dies.
 
-Hands to   : shared.family, shared.travel
+Hands to   : shared.family, shared.travel, executors.worker
 
 Guarantees
-- Only processes that multiprocessing started have it; a program of its own never has.
+- Only workers have it: processes that multiprocessing started, and ours. A program of its own never has.
 - It sleeps in the kernel, and wakes when the parent ends, or now and then while something is to be done.
 
 A worker whose parent was killed waits forever for work that nobody sends, and pins all the memory that it
@@ -56,11 +56,16 @@ def accompany(*, forked: bool = False) -> None:
         util.register_after_fork(_start, _call)
 
 
+def follow(pid: int) -> None:
+    """Start the thread in a worker that was started otherwise; `pid` is who started it."""
+    _start(pid)
+
+
 def _call(function: Callable[[], None]) -> None:
     function()
 
 
-def _start() -> None:
+def _start(pid: int | None = None) -> None:
     global _started, _wake_fd
     # Asked for in the worker: the program may have changed it since the import. Windows has no poll, and its
     # workers no companion.
@@ -68,16 +73,14 @@ def _start() -> None:
         return
     _started = True
     _wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK) if hasattr(os, "eventfd") else -1
-    threading.Thread(target=_run, args=(os.getppid(),), name="outcore-companion", daemon=True).start()
+    threading.Thread(target=_run, args=(os.getppid(), pid), name="outcore-companion", daemon=True).start()
 
 
-def _run(above: int) -> None:
-    process = sys.modules["multiprocessing.process"]
-    while (parent := process.parent_process()) is None:
-        time.sleep(_START_S)
-    since = identity.started(parent.pid)
+def _run(above: int, followed: int | None) -> None:
+    pid = _pid_of_parent() if followed is None else followed
+    since = identity.started(pid)
     try:
-        watched = os.pidfd_open(parent.pid)
+        watched = os.pidfd_open(pid)
     except ProcessLookupError:
         os._exit(1)  # it died before we could look
     except (AttributeError, OSError):  # not Linux, or before 5.3
@@ -100,6 +103,14 @@ def _run(above: int) -> None:
         # First, so that what is sent while the chore runs wakes this thread once more.
         _busy = False
         _busy = _chore is not None and _chore()
+
+
+def _pid_of_parent() -> int:
+    process = sys.modules["multiprocessing.process"]
+    while (parent := process.parent_process()) is None:
+        time.sleep(_START_S)
+    pid: int = parent.pid
+    return pid
 
 
 def attend(chore: Callable[[], bool]) -> None:

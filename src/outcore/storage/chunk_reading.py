@@ -107,9 +107,14 @@ class Reading:
     ----------
     columns : (int, int)
         What `out` holds of the second axis.
+    threads : int, optional
+        How many decode; by default one a core.
     """
 
-    def __init__(self, source: Source, windows: Windows, columns: tuple[int, int]) -> None:
+    def __init__(
+        self, source: Source, windows: Windows, columns: tuple[int, int], threads: int | None = None
+    ) -> None:
+        self.threads = threads or worker_count()
         self.source = source
         self.windows = windows
         self.columns = columns
@@ -137,7 +142,7 @@ class Reading:
             The file ends before a chunk does.
         """
         count = len(self.jobs)
-        workers = worker_count() if count * self.chunk_bytes > SMALL_BYTES else 1
+        workers = self.threads if count * self.chunk_bytes > SMALL_BYTES else 1
         for job in range(min(CHUNKS_AHEAD, count) if count > 1 else 0):
             self._announce(int(self.jobs[job]))
         following = itertools.count(CHUNKS_AHEAD)  # next() on it is atomic

@@ -19,6 +19,7 @@ import zlib
 from math import prod
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from outcore.errors import FormatError
@@ -48,6 +49,7 @@ class ChunkedStorage(Storage):
         self._spec = spec
         self._source = Source(file, spec.address, spec.shape, layout, index, layout.pipeline())
         self.band_rows = self._source.chunks[0]
+        self.decoded_rows = 1 if self._source.is_plain else self.band_rows
 
     def read_windows(self, starts: Indices, length: int, out: NDArray[Any]) -> None:
         """Decode the chunks that the windows touch, each once, and copy from them."""
@@ -57,7 +59,24 @@ class ChunkedStorage(Storage):
         """Do the same for the chunks that hold columns ``[low, high)``."""
         self._read(starts, length, (low, high), out)
 
-    def _read(self, starts: Indices, length: int, columns: tuple[int, int], out: NDArray[Any]) -> None:
+    def read_rows(self, start: int, out: NDArray[Any]) -> None:
+        """Decode in the calling thread."""
+        columns = (0, self.shape[1]) if len(self.shape) > 1 else (0, 1)
+        self._read(np.array([start], np.int64), len(out), columns, out[None], threads=1)
+
+    def read_rows_bytes(self, n_rows: int) -> int:
+        """Count one chunk in the making, and the tables of a request."""
+        return self._extra_bytes(1, n_rows, threads=1)
+
+    def _read(
+        self,
+        starts: Indices,
+        length: int,
+        columns: tuple[int, int],
+        out: NDArray[Any],
+        *,
+        threads: int | None = None,
+    ) -> None:
         if out.nbytes == 0:
             return
         for _ in range(TRIES):
@@ -66,7 +85,7 @@ class ChunkedStorage(Storage):
                 if source.is_plain:
                     gather_rows(source, starts, length, columns, out)
                 else:
-                    Reading(source, Windows(starts, length, out), columns).run()
+                    Reading(source, Windows(starts, length, out), columns, threads).run()
             except FormatError:
                 if stamp_of(self.file) == source.index.stamp:
                     raise
@@ -99,6 +118,9 @@ class ChunkedStorage(Storage):
 
     def extra_bytes(self, n_windows: int, length: int) -> int:
         """Chunks in the making, one a thread, and the tables of a request."""
+        return self._extra_bytes(n_windows, length, worker_count())
+
+    def _extra_bytes(self, n_windows: int, length: int, threads: int) -> int:
         source, index = self._source, self._source.index
         if source.is_plain:
             size = n_windows * length * self.row_bytes
@@ -108,7 +130,7 @@ class ChunkedStorage(Storage):
         # As read, as decoded, as unshuffled; copying many small windows takes index arrays.
         working = int(index.sizes.max(initial=0)) + 2 * source.chunk_bytes + COPY_BYTES + 40 * COPY_ROWS
         tables = 48 * n_windows + 48 * bands + 24 * chunks + index.nbytes
-        return min(worker_count(), chunks) * working + tables
+        return min(threads, chunks) * working + tables
 
     def info(self) -> dict[str, Any]:
         """Facts for ``X.info``."""

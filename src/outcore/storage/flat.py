@@ -25,6 +25,8 @@ from outcore.storage.protocol import Spec, Storage
 
 #: Scratch for transposing Fortran-ordered rows.
 TRANSPOSE_BYTES = 8 << 20
+#: Announced at a time.
+ANNOUNCE_BYTES = 2 << 20
 
 _NAMES = {"npy": ".npy", "raw": "raw binary", "h5flat": "HDF5, contiguous"}
 
@@ -56,6 +58,23 @@ class FlatStorage(Storage):
             return
         rows = (starts[:, None] + np.arange(length)).ravel()
         gather(self.file, self.offset + low * cell, self.row_bytes, rows, as_bytes(out, len(rows), span))
+
+    def read_rows(self, start: int, out: NDArray[Any]) -> None:
+        """Read one run of bytes."""
+        if out.nbytes:
+            self.file.read(
+                self.offset + start * self.row_bytes, [memoryview(as_bytes(out, 1, out.nbytes)[0])]
+            )
+
+    def read_rows_bytes(self, n_rows: int) -> int:
+        """Nothing: bytes go straight into their places."""
+        return 0
+
+    def announce(self, start: int, n_rows: int) -> None:
+        """Ask the kernel to read ahead, in steps: it drops what is asked for beyond its limit at once."""
+        begin = self.offset + start * self.row_bytes
+        for offset in range(begin, begin + n_rows * self.row_bytes, ANNOUNCE_BYTES):
+            self.file.announce(offset, min(ANNOUNCE_BYTES, begin + n_rows * self.row_bytes - offset))
 
     def write_rows(self, start: int, block: NDArray[Any]) -> None:
         """Write rows in place; processes and threads may write disjoint rows at the same time."""

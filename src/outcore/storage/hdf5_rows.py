@@ -48,7 +48,7 @@ class H5pyStorage(Storage):
         self._layout = layout
         self._reason = reason
         self._handle: tuple[int, Any, Any] | None = None
-        self.band_rows = layout.chunks[0] if layout.chunks else 1
+        self.band_rows = self.decoded_rows = layout.chunks[0] if layout.chunks else 1
 
     def _dataset(self) -> Any:
         # Two threads may open it at the same moment: one of the two handles is dropped.

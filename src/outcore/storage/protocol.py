@@ -143,8 +143,25 @@ class Storage(ABC):
         self.read_windows(starts, length, whole)
         out[...] = whole[:, :, low:high]
 
+    def read_rows(self, start: int, out: NDArray[Any]) -> None:
+        """Fill `out` with the rows from `start` on, in the calling thread where that is possible.
+
+        For callers that read in several threads themselves.
+        """
+        self.read_windows(np.array([start], np.int64), len(out), out[None])
+
+    def read_rows_bytes(self, n_rows: int) -> int:
+        """Count the bytes that `read_rows` needs besides `out`, at most."""
+        return self.extra_bytes(1, n_rows)
+
+    def announce(self, start: int, n_rows: int) -> None:  # noqa: B027 - nothing to do is a fine answer
+        """Have the device begin to read rows that will be asked for soon."""
+
     #: Writing is cheapest in multiples of this many rows.
     band_rows: int = 1
+
+    #: Rows are decoded this many at a time, from multiples of it on: asked for fewer, they are decoded again.
+    decoded_rows: int = 1
 
     #: Whether `read_columns` reads less than whole rows.
     narrows: bool = False

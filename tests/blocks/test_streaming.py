@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import outcore as oc
-from outcore.blocks import BLOCK_BYTES, block_rows, row_blocks
+from outcore.blocks.streaming import BLOCK_BYTES, block_rows, row_blocks
 
 
 @given(n=st.integers(0, 40), inner=st.sampled_from([(), (3,), (2, 2), (0,)]), block=st.integers(1, 200))

@@ -1,0 +1,233 @@
+"""Log probabilities where only those of likely pairs of row and component have to be exact.
+
+Reads from : mixture.densities, mixture.early_exit
+Hands to   : mixture.expectation
+
+Three ways to the responsibilities of a block, which are the same to rounding:
+
+- all pairs in double precision;
+- all in single precision, then those that are not *weak* in double precision;
+- bounds in a few directions, then the pairs that are not *negligible* in double precision.
+
+Which one is chosen depends on some rows of the block, so on the block alone.
+
+Guarantees
+----------
+- *Negligible* is a responsibility r below 2**-63 of the component's weight. All such rows together make less
+  than 2**-63 of the rows that the component stands for: 1/1000 of the last bit of its sums, so that moments
+  of rows 30 deviations away do not change either.
+- *Weak* is r below 2**-29 d (d <= 256) of the component's weight. Single precision has 29 bits less than
+  double, so an error in the last bits of a weak responsibility is, relative to the component's sums, one in
+  the last bits of d: as the rounding of the squared distance, d squares, of a row that belongs to it.
+- Rows that single precision cannot hold are computed in double precision, all pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from outcore.blocks.statistic import Block
+from outcore.executors.blas_threads import one_blas_thread
+from outcore.linalg.dense import row_dots, trmm
+from outcore.mixture.densities import Components, piece_log_probabilities, piece_rows
+from outcore.mixture.distances import pack_panels, packed_distances, panel_numbers
+from outcore.mixture.early_exit import Projection, project
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+NEGLIGIBLE = 2.0**-63
+#: Rows of a block that are compared in all ways.
+SAMPLE = 48
+#: What single precision may lose of a distance, relative: in the sample, and in any row.
+SAMPLE_ERROR, ERROR = 2.0**-19, 2.0**-16
+#: Fewer features are done in double precision in no time.
+FEWEST_FEATURES = 64
+#: Deviations and their inverses that squares in single precision can hold, with responsibilities.
+SINGLE_RANGE = 2.0**16
+#: Deviations between the shift and the means that single precision takes; further apart, nothing is weak but
+#: negligible.
+SINGLE_NEAR = 12.0
+#: Matrices in single precision are not worth more memory than that.
+MOST_BYTES = 256 << 20
+#: Rows that are gathered together.
+GATHERED_ROWS = 1024
+#: Time for a pair whose row was gathered, for one of all in single precision; a pair of all takes 1.
+GATHERED, SINGLE = 1.35, 0.52
+
+
+def weak_below(n_features: int) -> float:
+    """Return the responsibility, relative to the weight of the component, below which a row is weak."""
+    return 2.0**-29 * min(n_features, 256)
+
+
+@dataclass(frozen=True)
+class Screen:
+    """What is prepared once for all blocks.
+
+    Attributes
+    ----------
+    projection : Projection or None
+    singles : tuple of ndarray of float32
+        Panels (`distances.pack_panels`); empty where single precision is not to be used.
+    """
+
+    projection: Projection | None
+    singles: tuple[Singles, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """All arrays."""
+        return sum(p.nbytes for p in self.singles) + (self.projection.nbytes if self.projection else 0)
+
+    @property
+    def used(self) -> bool:
+        """Whether there is a choice."""
+        return bool(self.singles) or self.projection is not None
+
+
+def prepare(components: Components) -> Screen:
+    """Prepare what the components allow; the result does not depend on the number of cores."""
+    with one_blas_thread():
+        return Screen(project(components), _singles(components))
+
+
+def holds_singles(components: Components) -> bool:
+    """Return whether single precision may be of use; the values of the matrices are looked at later."""
+    k, d = components.n_components, components.n_features
+    if components.covariance_type != "full" or k < 2 or d < FEWEST_FEATURES:
+        return False
+    return components.spread < SINGLE_NEAR and 4 * panel_numbers(k, d) < MOST_BYTES
+
+
+def _singles(components: Components) -> tuple[Singles, ...]:
+    if not holds_singles(components):
+        return ()
+    u = components.precisions_cholesky
+    diagonals = np.diagonal(u, axis1=1, axis2=2)
+    if not (np.abs(np.triu(u)).max() < SINGLE_RANGE and diagonals.min() > 1 / SINGLE_RANGE):
+        return ()
+    if components.panels:
+        return tuple(p.astype(np.float32) for p in components.panels)
+    return pack_panels(u, components.offsets, np.float32)
+
+
+def choose(components: Components, screen: Screen, block: Block) -> str:
+    """Return "double", "single" or "bounds": what is fastest for this block."""
+    values = block.values
+    if not screen.used or len(values) < 4 * SAMPLE:
+        return "double"
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return _cheapest(components, screen, block)
+
+
+def _cheapest(components: Components, screen: Screen, block: Block) -> str:
+    values, k = block.values, components.n_components
+    sample = block.scratch("sample", (SAMPLE * (values.shape[1] + 2 * k),))
+    rows, exact, other = np.split(sample, [SAMPLE * values.shape[1], SAMPLE * (values.shape[1] + k)])
+    rows, exact, other = rows.reshape(SAMPLE, -1), exact.reshape(k, -1), other.reshape(k, -1)
+    np.take(values, np.arange(SAMPLE) * len(values) // SAMPLE, axis=0, out=rows, mode="clip")
+    piece_log_probabilities(components, rows, block, exact)
+    best = exact.max(axis=0)
+    if not np.isfinite(best).all():
+        return "double"
+    costs = {"double": float(k)}
+    lowest = _floor(components, NEGLIGIBLE)
+    if screen.projection is not None:
+        screen.projection.bounds(components, rows, block, other)
+        left = np.count_nonzero(other >= best + lowest) / SAMPLE
+        costs["bounds"] = screen.projection.flops / components.n_features**2 + GATHERED * max(left, 1.0)
+    if screen.singles:
+        _single(components, screen, rows, block, other)
+        close = exact >= best - 100.0
+        # Relative to the squared distance; its square root's sum of products is what was rounded.
+        away = np.abs(exact - components.log_norms[:, np.newaxis]) + 1.0
+        if np.all(np.abs(other - exact)[close] <= SAMPLE_ERROR * away[close]):
+            strong = np.count_nonzero(exact >= best + _floor(components, weak_below(components.n_features)))
+            costs["single"] = SINGLE * k + GATHERED * strong / SAMPLE
+    return min(costs, key=lambda way: costs[way])
+
+
+def screened_log_probabilities(
+    components: Components, screen: Screen, way: str, block: Block, out: Floats
+) -> None:
+    """Fill `out`, shape (K, n), for all rows of a block: exactly for likely pairs.
+
+    Negligible pairs get minus infinity, or an exact number too; weak ones may get one in single precision.
+    """
+    values = block.values
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        if way == "single":
+            _each_piece(_single, components, screen, block, out)
+            best = out.max(axis=0)
+            np.subtract(best, np.abs(best) * ERROR, out=best)
+            lowest = _floor(components, weak_below(components.n_features))
+            for k in range(components.n_components):
+                # Negated, so that NaN is looked at.
+                _exact(components, k, np.flatnonzero(~(out[k] < best + lowest[k])), values, block, out[k])
+            return
+        _each_piece(_bounds, components, screen, block, out)
+        first = out.argmax(axis=0)
+        best = np.empty(len(values))
+        for k in range(components.n_components):
+            chosen = np.flatnonzero(first == k)
+            _exact(components, k, chosen, values, block, out[k])
+            best[chosen] = out[k, chosen]
+        lowest = _floor(components, NEGLIGIBLE)
+        for k in range(components.n_components):
+            likely = ~(out[k] < best + lowest[k])
+            out[k, ~likely] = -np.inf
+            _exact(components, k, np.flatnonzero(likely & (first != k)), values, block, out[k])
+
+
+def _each_piece(
+    way: Callable[[Components, Screen, Floats, Block, Floats], None],
+    components: Components,
+    screen: Screen,
+    block: Block,
+    out: Floats,
+) -> None:
+    step = piece_rows(components)
+    for low in range(0, out.shape[1], step):
+        way(components, screen, block.values[low : low + step], block, out[:, low : low + step])
+
+
+def _bounds(components: Components, screen: Screen, rows: Floats, block: Block, out: Floats) -> None:
+    assert screen.projection is not None
+    screen.projection.bounds(components, rows, block, out)
+
+
+def _floor(components: Components, share: float) -> Floats:
+    """Return how far below the best the logarithm of a pair must be for its share to be below `share`."""
+    floors = math.log(share) + components.log_weights
+    return np.maximum(floors, -700.0)[:, np.newaxis]
+
+
+def _single(components: Components, screen: Screen, rows: Floats, block: Block, out: Floats) -> None:
+    n, d = rows.shape
+    led = block.scratch("singles", (n, d + 1), np.float32)
+    led[:, 0] = 1.0
+    np.subtract(rows, components.shift, out=led[:, 1:], casting="same_kind")
+    found = block.scratch("single distances", out.shape, np.float32)
+    packed_distances(screen.singles, led, block, found)
+    np.multiply(found, -0.5, out=out)
+    np.add(out, components.log_norms[:, np.newaxis], out=out)
+
+
+def _exact(
+    components: Components, k: int, chosen: NDArray[np.intp], rows: Floats, block: Block, out: Floats
+) -> None:
+    for low in range(0, len(chosen), GATHERED_ROWS):
+        some = chosen[low : low + GATHERED_ROWS]
+        gathered = block.scratch("rows", (len(some), rows.shape[1]))
+        np.take(rows, some, axis=0, out=gathered, mode="clip")
+        np.subtract(gathered, components.means[k], out=gathered)
+        trmm(gathered, components.precisions_cholesky[k])
+        distances = block.scratch("distances", (len(some),))
+        row_dots(gathered, gathered, distances)
+        out[some] = components.log_norms[k] - 0.5 * distances

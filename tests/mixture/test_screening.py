@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from outcore.blocks.statistic import Block
+from outcore.mixture import screening
+from outcore.mixture.densities import Components, log_probabilities
+from outcore.mixture.expectation import Expectation
+from outcore.mixture.screening import NEGLIGIBLE, choose, prepare, screened_log_probabilities, weak_below
+from tests.mixture.blockwise import Dirty, close, drawn, made, passed, reference_sums
+
+
+def shares_of(logs: np.ndarray) -> np.ndarray:
+    return np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("way", ["single", "bounds"])
+@pytest.mark.parametrize(("k", "d"), [(3, 64), (10, 100), (3, 270)])
+@pytest.mark.parametrize("apart", [0.0, 0.3, 0.5, 0.7])
+def test_responsibilities_are_the_same_to_rounding(way: str, k: int, d: int, apart: float) -> None:
+    components = made("full", k, d, apart=apart)
+    x = drawn(components, 1300)
+    exact, found = np.empty((1300, k)), np.empty((k, 1300))
+    log_probabilities(components, Block(0, x), exact)
+    screened_log_probabilities(components, prepare(components), way, Block(0, x, None, Dirty()), found)
+    wanted, shares = shares_of(exact), shares_of(found.T)
+    # Of one row: as exact as its squared distance, about d, is in double precision.
+    np.testing.assert_allclose(shares, wanted, rtol=0, atol=4e-16 * d)
+    strong = wanted >= weak_below(d) * np.exp(components.log_weights)
+    np.testing.assert_allclose(found.T[strong], exact[strong], rtol=1e-12)
+    kept = wanted >= NEGLIGIBLE * np.exp(components.log_weights)
+    if way == "bounds":
+        np.testing.assert_allclose(found.T[kept], exact[kept], rtol=1e-12)
+        assert ((found.T == -np.inf) | np.isclose(found.T, exact, rtol=1e-12)).all()
+    else:
+        np.testing.assert_allclose(found.T[kept], exact[kept], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("apart", "way"), [(0.0, "double"), (0.5, "single"), (2.0, "bounds"), (1000.0, "double")]
+)
+def test_what_is_cheapest_is_chosen(apart: float, way: str) -> None:
+    components = made("full", 10, 100, apart=apart, shear=0.1)
+    assert choose(components, prepare(components), Block(0, drawn(components, 1000))) == way
+
+
+@pytest.mark.parametrize("way", ["double", "single", "bounds"])
+@pytest.mark.parametrize("apart", [0.4, 0.6, 1.0])
+def test_sums_are_the_same_whichever_is_chosen(
+    way: str, apart: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    components = made("full", 6, 100, apart=apart, shear=0.2)
+    x = drawn(components, 700)
+    w = np.linspace(0, 1e6, 700)
+    assert prepare(components).singles
+    monkeypatch.setattr("outcore.mixture.expectation.choose", lambda *_: way)
+    found = passed(components, x, w)
+    close(found, reference_sums(components, x, w), 1e-13)
+    monkeypatch.setattr(Expectation, "bind", lambda self, rows, share: self)
+    close(found, passed(components, x, w), 1e-13)
+
+
+def test_ill_conditioned_matrices_are_left_to_double_precision() -> None:
+    components = made("full", 5, 80, apart=0.5)
+    # One feature is nearly the sum of two others: a distance is a small difference of large numbers.
+    u = components.precisions_cholesky.copy()
+    u[:, 3, 5] = u[:, 4, 5] = -1e6
+    u[:, 5, 5] = 1e6
+    bad = Components("full", components.log_weights, components.means * [*[1] * 3, 0, 0, 0, *[1] * 74], u)
+    x = drawn(bad, 600)
+    screen = prepare(bad)
+    assert choose(bad, screen, Block(0, x)) != "single"
+    close(passed(bad, x), reference_sums(bad, x), 1e-9)
+
+
+def test_scales_beyond_single_precision() -> None:
+    some = made("full", 4, 80, apart=0.5)
+    for scale in (1e-30, 1e-9, 1e9, 1e30):
+        scaled = Components("full", some.log_weights, some.means * scale, some.precisions_cholesky / scale)
+        x = drawn(some, 500) * scale
+        assert not prepare(scaled).singles
+        ours = passed(scaled, x)
+        ours.first /= scale
+        ours.second /= scale**2
+        other = passed(some, x / scale)
+        np.testing.assert_allclose(ours.weights, other.weights, rtol=1e-11)
+        np.testing.assert_allclose(ours.second, other.second, rtol=1e-9, atol=1e-8)
+
+
+def test_rows_far_away_among_others_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    components = made("full", 5, 80, apart=0.4)
+    x = drawn(components, 500)
+    x[3] *= 1e3
+    x[100] += 1e6
+    x[101, 70] = 1e40  # its square is beyond single precision, and the value itself
+    monkeypatch.setattr("outcore.mixture.expectation.choose", lambda *_: "single")
+    ours = passed(components, x)
+    other = reference_sums(components, x)
+    np.testing.assert_allclose(ours.weights, other.weights, rtol=1e-10)
+    np.testing.assert_allclose(ours.log_likelihood, other.log_likelihood, rtol=1e-12)
+
+
+def test_few_rows_are_not_worth_a_choice() -> None:
+    components = made("full", 10, 100, apart=2.0)
+    assert choose(components, prepare(components), Block(0, drawn(components, screening.SAMPLE))) == "double"
