@@ -52,7 +52,7 @@ def test_against_numpy(a: np.ndarray, piece: int) -> None:
         a = np.where(np.abs(a.astype("f8")) < 1e100, a, a.dtype.type(np.nan))  # no overflow of squares
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(statistics, "PIECE_BYTES", piece)
-        check(oc.describe(a, memory=100_000), a)
+        check(oc.describe(a, memory=300_000), a)
 
 
 @given(
@@ -156,7 +156,7 @@ def test_the_dictionary_is_json() -> None:
 
 def test_progress_counts_bytes() -> None:
     heard: list[tuple[int, int]] = []
-    oc.describe(np.zeros((100, 3)), memory=20_000, progress=lambda d, t: heard.append((d, t)))
+    oc.describe(np.zeros((100, 3)), memory=200_000, progress=lambda d, t: heard.append((d, t)))
     assert heard[-1] == (2400, 2400)
 
 

@@ -26,7 +26,7 @@
     ├── PlatformError        (NotImplementedError) the operating system lacks what is needed
     ├── IngestError          (ValueError)         text that cannot become the array asked for
     ├── NonFiniteError       (ValueError)         NaN or infinity where arithmetic needs numbers
-    ├── SingularCovarianceError (LinAlgError)     a covariance that is not positive definite
+    ├── SingularCovarianceError (ValueError)      a covariance that is not positive definite
     ├── NotFittedError       (ValueError, AttributeError)  an estimator that is used before `fit`
     ├── CheckpointError      (ValueError)         a checkpoint of other data or other parameters
     ├── ExecutorError        (RuntimeError)       an executor that cannot take work
@@ -38,8 +38,6 @@ happened with both values, why, and what to type instead.
 """
 
 from __future__ import annotations
-
-from numpy.linalg import LinAlgError
 
 
 class OutcoreError(Exception):
@@ -146,7 +144,7 @@ class NonFiniteError(OutcoreError, ValueError):
     """NaN or infinity in rows or weights that are computed with; the first such row is named."""
 
 
-class SingularCovarianceError(OutcoreError, LinAlgError):
+class SingularCovarianceError(OutcoreError, ValueError):
     """The covariance of a component is not positive definite."""
 
 

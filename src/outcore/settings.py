@@ -119,8 +119,8 @@ class options:  # noqa: N801 - used like a function, as numpy.errstate is
     progress : bool or callable, optional
         Progress bars always (True), never (False), or ``callable(done, total)``.
     executor : int, concurrent.futures.Executor or dask.distributed.Client, optional
-        Where the operations that go through all rows run: so many worker processes, an executor, a cluster. By
-        default in threads of this process.
+        Where the operations that go through all rows run: so many worker processes, an executor, a cluster.
+        By default in threads of this process.
 
     Raises
     ------

@@ -48,7 +48,7 @@ class Copies(oc.Statistic[list[NDArray[Any]], NDArray[Any]]):
 
 
 class ColumnSums(oc.Statistic[Sums, Sums]):
-    """Sums of columns, weighted where there are weights: the order of the additions shows in the last bits."""
+    """Sums of columns, weighted where there are weights: the last bits show the order of the additions."""
 
     def bind(self, rows: Rows, share: Share) -> ColumnSums:
         bound = ColumnSums()
@@ -88,7 +88,7 @@ class Doing(oc.Statistic[int, int]):
 
 
 class SplitSums(SplitStatistic[list[Any], list[Sums]]):
-    """For each part, the column sums of ``x ** (part + 1)`` times a table; with a large state, never touched."""
+    """Column sums of the rows times the table plus the part; a large state is there and never touched."""
 
     table_columns = 2
 
@@ -112,7 +112,7 @@ class SplitSums(SplitStatistic[list[Any], list[Sums]]):
         table[:, 1] = 1.0 if block.weights is None else block.weights.reshape(len(block), -1)[:, 0]
 
     def update_part(self, part: int, state: list[Any], block: Block, table: Sums) -> list[Any]:
-        found = (block.values ** (part + 1) * table[:, :1] * table[:, 1:]).sum(axis=0)
+        found = (block.values * (table[:, :1] * table[:, 1:] + part)).sum(axis=0)
         return [state[0], found if state[1] is None else state[1] + found]
 
     def merge_part(self, part: int, state: list[Any], other: list[Any]) -> list[Any]:
@@ -217,3 +217,57 @@ def double(rows: NDArray[Any]) -> NDArray[Any]:
 def listing(folder: Path) -> list[str]:
     """Return all names below a folder."""
     return sorted(os.path.relpath(os.path.join(at, n), folder) for at, _, ns in os.walk(folder) for n in ns)
+
+
+class Heavy(oc.Statistic[Sums, float]):
+    """Has a large state and large temporaries, and touches all of them."""
+
+    def __init__(self, size: int, temporary: int) -> None:
+        self.size = size
+        self.temporary = temporary
+
+    def cost(self, rows: Rows, block_rows: int) -> Cost:
+        return Cost(state_bytes=8 * self.size, block_bytes=8 * self.temporary, blas=False)
+
+    def zero(self) -> Sums:
+        return np.zeros(self.size)
+
+    def update(self, state: Sums, block: Block) -> Sums:
+        used = block.scratch("used", (self.temporary,))
+        used[:] = block.values[0].sum()
+        state += used[-1]
+        return state
+
+    def merge(self, state: Sums, other: Sums) -> Sums:
+        state += other
+        return state
+
+    def finalize(self, state: Sums) -> float:
+        return float(state[0])
+
+
+class HeavyParts(SplitStatistic[Sums, float]):
+    """Has many parts, and touches all of them; says nothing of its cost."""
+
+    table_columns = 4
+
+    def __init__(self, n_parts: int, size: int) -> None:
+        self.n_parts = n_parts
+        self.size = size
+
+    def zero_part(self, part: int) -> Sums:
+        return np.zeros(self.size)
+
+    def tabulate(self, block: Block, table: Sums) -> None:
+        table[:] = block.values[:, :4]
+
+    def update_part(self, part: int, state: Sums, block: Block, table: Sums) -> Sums:
+        state += part * table[0, 0]
+        return state
+
+    def merge_part(self, part: int, state: Sums, other: Sums) -> Sums:
+        state += other
+        return state
+
+    def finalize(self, state: list[Sums]) -> float:
+        return float(state[-1][0])

@@ -202,7 +202,7 @@ def test_other_overlaps_are_refused(tmp_path: Path) -> None:
 # ---- functions that go wrong -----------------------------------------------------------------------
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     pass
 
 
@@ -221,10 +221,10 @@ def numbered() -> NDArray[np.float64]:
 
 
 def fail(rows: NDArray[Any]) -> None:
-    raise Broken(int(rows[0, 0]))
+    raise BrokenError(int(rows[0, 0]))
 
 
-@pytest.mark.parametrize("error", [Broken, KeyboardInterrupt, SystemExit, MemoryError])
+@pytest.mark.parametrize("error", [BrokenError, KeyboardInterrupt, SystemExit, MemoryError])
 @pytest.mark.parametrize("out", ["memory", "file"])
 def test_an_error_names_the_rows_and_leaves_nothing(
     tmp_path: Path, error: type[BaseException], out: str
@@ -247,17 +247,17 @@ def test_the_first_error_in_the_order_of_the_rows_is_raised() -> None:
     def func(rows: NDArray[Any]) -> NDArray[Any]:
         begun.append(int(rows[0, 0]))
         if len(rows) > 16 and rows[0, 0] >= 8192:
-            raise Broken(int(rows[0, 0]))
+            raise BrokenError(int(rows[0, 0]))
         return rows
 
     for _ in range(20):
-        with pytest.raises(Broken, match="8192"):
+        with pytest.raises(BrokenError, match="8192"):
             oc.map_rows(func, np.arange(40.0 * MIN_GROUP_ROWS).reshape(-1, 1), workers=4)
     assert max(begun) <= 14 * MIN_GROUP_ROWS  # the others were dropped
 
 
 def test_an_error_while_the_function_is_tried(tmp_path: Path) -> None:
-    with pytest.raises(Broken) as caught:
+    with pytest.raises(BrokenError) as caught:
         oc.map_rows(fail, numbered(), out=str(tmp_path / "y.npy"))
     assert caught.value.__notes__ == ["while trying func on 16 rows of memory, to see what it returns"]
     assert listing(tmp_path) == []

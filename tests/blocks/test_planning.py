@@ -1,4 +1,4 @@
-"""Plans: what they say is what happens, they run nothing, and what does not fit is refused with the arithmetic."""
+"""Plans: they say what happens and run nothing; what does not fit is refused with the arithmetic."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ N = 4 * MIN_GROUP_ROWS
 PART = 10_000_000
 
 
-def planned(memory: Any, workers: int = 4, statistic: Any = None) -> Any:
-    x = np.zeros((N, 3))
+def planned(memory: Any, workers: int = 4, statistic: Any = None, n_rows: int = N) -> Any:
+    x = np.zeros((n_rows, 3))
     return oc.plan(oc.reduce_rows, x, statistic or SplitSums(5, PART), workers=workers, memory=memory)
 
 
@@ -152,7 +152,8 @@ def test_fewer_workers_where_the_state_cannot_be_shared() -> None:
         def zero(self) -> Any:
             return np.zeros(10_000_000 // 8)
 
-    ways = [planned(memory, statistic=Large()) for memory in (51_000_000, 41_000_000, 31_000_000, 21_000_000)]
+    budgets = (51_000_000, 41_000_000, 31_000_000, 21_000_000)
+    ways = [planned(memory, statistic=Large(), n_rows=2 * N) for memory in budgets]
     assert [(plan.mode, plan.workers) for plan in ways] == [("rows", n) for n in (4, 3, 2, 1)]
     with pytest.raises(oc.errors.MemoryBudgetError, match=r"needs 20\.\d MB"):
         planned(15_000_000, statistic=Large())

@@ -84,9 +84,9 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[NDArray[Any], dict
 
 
 NAMES = (
-    "ndarray", "list", "fortran", "strided", "reversed", "swapped", "field", "shared", "path", "npy", "fortran npy",
-    "private", "memmap", "part of a memmap", "raw", "field of a file", "hdf5", "hdf5 chunked", "hdf5 plain chunks",
-    "hdf5 lzf",
+    "ndarray", "list", "fortran", "strided", "reversed", "swapped", "field", "shared", "path", "npy",
+    "fortran npy", "private", "memmap", "part of a memmap", "raw", "field of a file", "hdf5", "hdf5 chunked",
+    "hdf5 plain chunks", "hdf5 lzf",
 )  # fmt: skip
 
 

@@ -174,6 +174,9 @@ def test_results_go_where_they_are_wanted(tmp_path: Path) -> None:
     assert_allclose(out, np.linalg.norm(x[:, np.newaxis] - km.cluster_centers_, axis=2), rtol=1e-12)
     assert_array_equal(km.fit_predict(x), labels)
     assert_array_equal(km.fit_transform(x), out)
+    kept = np.empty(3000, np.int32)
+    assert km.fit_predict(x, out=kept) is kept
+    assert_array_equal(kept, labels)
 
 
 def test_a_row_on_a_center_is_at_no_distance() -> None:
@@ -284,8 +287,11 @@ def test_verbose_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_budget_that_is_too_small_is_refused_before_anything_is_read() -> None:
     x = clouds(3000, 4, 3)
-    with oc.options(memory="100kB"), pytest.raises(oc.errors.MemoryBudgetError, match=r"KMeans\.fit"):
-        oc.KMeans(3).fit(x)
+    with oc.options(memory="100kB"):
+        with pytest.raises(oc.errors.MemoryBudgetError, match=r"(?s)KMeans\.fit.*rows to begin with"):
+            oc.KMeans(3).fit(x)
+        with pytest.raises(oc.errors.MemoryBudgetError, match=r"KMeans\.fit"):
+            oc.KMeans(3, init=x[:3]).fit(x)
 
 
 def test_a_plan_counts_one_read_for_an_iteration(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ def test_json_tells_every_step_and_the_files_can_be_kept(
     assert names[:3] == ["write the text", "ingest flights", "ingest weather"]
     assert names[3:5] == ["ingest a broken copy", "convert to HDF5"]
     assert names[5:8] == ["windows, outcore", "windows, np.memmap", "windows, h5py"]
-    assert names[8:] == ["describe", "share and combine"]
+    assert names[8:12] == ["describe", "select and scale", "fit a mixture", "fit, after a kill"]
+    assert names[12:] == ["predict", "products, outcore", "products, np.memmap", "share and combine"]
     assert all(step["seconds"] > 0 and step["nbytes"] > 0 for step in found["steps"])
     assert (found["limit_bytes"] is None) == (found["no_limit_because"] is not None)
 
@@ -55,6 +56,20 @@ def test_json_tells_every_step_and_the_files_can_be_kept(
     assert found["array"] == {"shape": list(array.shape), "dtype": "<f8", "nbytes": array.nbytes}
     assert [c["missing"] for c in found["columns"]] == np.isnan(array).sum(axis=0).tolist()
     np.testing.assert_array_equal(oc.open(folder / "flights.h5")[:], array)
+    mixture = found["mixture"]
+    late = np.load(folder / "late.npy")
+    assert mixture["rows"]["shape"] == list(late.shape)
+    assert 0 < mixture["iterations_after_the_kill"] < mixture["iterations"] == len(mixture["lower_bounds"])
+    assert sum(component["rows"] for component in mixture["components"]) == len(late)
+    assert sum(component["weight"] for component in mixture["components"]) == pytest.approx(1)
+    by = mixture["products"]["by"]
+    assert by["outcore"]["plan"]["passes"] == 1
+    assert by["np.memmap"]["ratio"] == pytest.approx(by["np.memmap"]["seconds"] / by["outcore"]["seconds"])
+    shares = np.load(folder / "late-shares.npy")
+    np.testing.assert_array_equal(np.load(folder / "late-labels.npy"), shares.argmax(axis=1))
+    for grams in ("late-grams.npy", "late-grams-memmap.npy"):
+        expected = np.einsum("nk,ni,nj->kij", shares, late, late)
+        np.testing.assert_allclose(np.load(folder / grams), expected, atol=1e-8)
     weather = oc.open(folder / "weather.npy")
     assert np.isnan(weather["wind_gust"][:]).any()
     combined = oc.open(folder / "weather-shared.h5::/weather-2013")
@@ -73,6 +88,8 @@ def test_the_command_prints_commands_tables_and_ratios_and_removes_everything(tm
     )
     assert "$ outcore ingest 'flights-*.csv' flights.npy" in done.stdout
     assert "times as long as outcore" in done.stdout
+    assert "killed with SIGKILL in iteration 3 of 4, run again: it made the last" in done.stdout
+    assert "oc.plan(oc.reduce_rows" in done.stdout
     assert "in shared memory; in the file, each value as outcore ingest read it" in done.stdout
     for name in ("dep_delay", "peak memory", "removed at the end", "limit:", "--size 1 and above count"):
         assert name in done.stdout

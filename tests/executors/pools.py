@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import loky
 import numpy as np
+from distributed import Client
 
 from outcore.executors.choosing import choose
 from outcore.executors.protocol import Finished, Runner
 from tests.executors import tasks
 
+ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0  # more than anything here takes on a loaded machine; reached only if something hangs
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
@@ -27,13 +34,13 @@ OURS: dict[str, int | None] = {"2 threads": None, "2 processes": 2}
 
 
 @contextmanager
-def opened(kind: str) -> Iterator[Any]:
-    """Give what ``executor=`` takes."""
+def started(kind: str) -> Iterator[Any]:
+    """Give what ``executor=`` takes, warm; for Dask, the address of the scheduler."""
     if kind in OURS:
         yield OURS[kind]
     elif kind == "dask":
-        with cluster() as client:
-            yield client
+        with scheduler() as address:
+            yield address
     else:
         with EXECUTORS[kind]() as executor:
             warm_up(executor)
@@ -41,16 +48,33 @@ def opened(kind: str) -> Iterator[Any]:
 
 
 @contextmanager
-def cluster(**options: Any) -> Iterator[Any]:
-    """A scheduler and two worker processes, reached over TCP."""
-    from distributed import Client, LocalCluster
+def connected(pool: Any) -> Iterator[Any]:
+    """Give what ``executor=`` takes."""
+    if isinstance(pool, str):
+        with Client(pool, set_as_default=False) as client:
+            yield client
+    else:
+        yield pool
 
-    settings = {"n_workers": 2, "threads_per_worker": 1, "processes": True, "protocol": "tcp://", **options}
-    with LocalCluster(dashboard_address=None, **settings) as local, Client(local) as client:
-        for _ in range(3):
-            client.run(os.getpid)
-            warm_up(client)
-        yield client
+
+@contextmanager
+def scheduler(**config: Any) -> Iterator[str]:
+    """Start a Dask scheduler with two worker processes; give its address."""
+    command = [sys.executable, "-m", "tests.executors.cluster", json.dumps(config)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        try:
+            address = program.stdout.readline().strip()
+            with connected(address) as client:
+                warm_up(client)  # starts threads of Dask that stay
+            yield address
+        finally:
+            program.stdin.close()
+            program.wait(PATIENCE_S)
 
 
 def warm_up(executor: Any) -> None:
@@ -69,9 +93,8 @@ def everything(runner: Runner, n: int) -> list[Finished]:
 
 def collected(runner: Runner) -> Finished:
     found = None
-    waited = 0.0
-    while found is None and waited < PATIENCE_S:
+    deadline = time.monotonic() + PATIENCE_S
+    while found is None and time.monotonic() < deadline:
         found = runner.collect(5.0)
-        waited += 5.0
     assert found is not None, "no task has ended"
     return found

@@ -33,6 +33,9 @@ class TwoPartError(Exception):
     def __init__(self, where: str, why: str) -> None:
         super().__init__(f"{where}: {why}")
 
+    def __reduce__(self) -> Any:
+        return TwoPartError, self.args
+
 
 def fail(placed: Any, kind: str) -> None:
     if kind == "value":
@@ -92,3 +95,11 @@ def doubled_in_place(placed: Any, state: float) -> Any:
     made = np.full(100_000, state)
     made *= 2
     return made
+
+
+def signals(placed: Any) -> Any:
+    return signal.pthread_sigmask(signal.SIG_BLOCK, set()), signal.getsignal(signal.SIGINT)
+
+
+def environment(placed: Any, name: str) -> Any:
+    return os.environ.get(name)

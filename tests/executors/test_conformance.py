@@ -16,12 +16,18 @@ from outcore.errors import ExecutorError
 from outcore.executors.choosing import choose
 from outcore.executors.protocol import Runner
 from tests.executors import tasks
-from tests.executors.pools import EXECUTORS, OURS, collected, everything, opened
+from tests.executors.pools import EXECUTORS, OURS, collected, connected, everything, started
 
 
 @pytest.fixture(scope="module", params=[*OURS, *EXECUTORS, "dask"])
-def executor(request: pytest.FixtureRequest) -> Iterator[Any]:
-    with opened(request.param) as found:
+def pool(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with started(request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def executor(pool: Any) -> Iterator[Any]:
+    with connected(pool) as found:
         yield found
 
 

@@ -58,4 +58,4 @@ def test_an_error_whose_class_is_not_known_here_arrives_as_its_text() -> None:
 def test_the_end_of_the_program_is_an_error_of_the_task() -> None:
     error = failure_of("exit").error()
     assert isinstance(error, SystemExit)
-    assert error.code == 7
+    assert error.args == (7,)

@@ -27,7 +27,7 @@ def run(X, what, **options):
         "gram": lambda: (oc.gram, ()),
         "gram, weights": lambda: (oc.gram, (rng.random(n),)),
         "gram, 4 weights": lambda: (oc.gram, (rng.random((n, 4)),)),
-        "gram, 16 weights": lambda: (oc.gram, (rng.random((n, 16)),)),
+        "gram, 30 weights": lambda: (oc.gram, (rng.random((n, 30)),)),
         "quadratic_form": lambda: (oc.quadratic_form, (rng.random((4, d, d)),)),
         "matmul": lambda: (oc.matmul, (rng.random((d, 100)),)),
         "cov": lambda: (oc.cov, ()),
@@ -51,7 +51,7 @@ def run(X, what, **options):
 
 what, path, options = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
 run(oc.asarray(np.random.default_rng(0).random((600, 20))), what)  # modules are loaded
-X = np.load(path)[:20_000].astype("f8") if options.pop("in_memory", False) else oc.open(path)
+X = np.load(path)[:12_000].astype("f8") if options.pop("in_memory", False) else oc.open(path)
 plan, measured = run(X, what, **options)
 print(json.dumps([plan.mode, plan.peak_bytes, measured]))
 """
@@ -70,7 +70,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("gram", {}, "rows"),
         ("gram, weights", {}, "rows"),
         ("gram, 4 weights", {}, "rows"),
-        ("gram, 16 weights", {"memory": "36MB", "in_memory": True}, "parts"),
+        ("gram, 30 weights", {"memory": "55MB", "in_memory": True}, "parts"),
         ("quadratic_form", {}, "rows"),
         ("matmul", {}, "rows"),
         ("cov", {}, "rows"),

@@ -65,21 +65,21 @@ def reference(components: Components, x: np.ndarray, dtype: type = np.longdouble
 
 def reference_sums(components: Components, x: np.ndarray, weights: np.ndarray | None = None) -> Sums:
     """Return what the pass is to return."""
-    x = x.astype(np.longdouble)
-    w = np.ones(len(x), np.longdouble) if weights is None else weights.astype(np.longdouble)
-    logs = reference(components, x)
+    x = x.astype(float)
+    w = np.ones(len(x)) if weights is None else weights
+    logs = reference(components, x, np.float64)
     highest = logs.max(axis=1, keepdims=True)
-    total = (np.exp(logs - highest)).sum(axis=1, keepdims=True)
+    total = np.exp(logs - highest).sum(axis=1, keepdims=True)
     shares = np.exp(logs - highest) / total * w[:, None]
-    away = x[:, None] - components.means
-    first = np.einsum("nk,nki->ki", shares, away)
+    away = (x[:, None] - components.means).transpose(1, 0, 2)
+    first = np.stack([r @ z for r, z in zip(shares.T, away, strict=True)])
     if components.covariance_type in ("diag", "spherical"):
-        second = np.einsum("nk,nki->ki", shares, away * away)
+        second = np.stack([r @ (z * z) for r, z in zip(shares.T, away, strict=True)])
     else:
-        second = np.einsum("nki,nkj->kij", shares[:, :, None] * away, away)
+        second = np.stack([(r[:, None] * z).T @ z for r, z in zip(shares.T, away, strict=True)])
         second = second.sum(axis=0) if components.covariance_type == "tied" else second
-    likelihood = float((w * (np.log(total) + highest)[:, 0]).sum())
-    return Sums(likelihood, float(w.sum()), *(a.astype(float) for a in (shares.sum(axis=0), first, second)))
+    likelihood = float(w @ (np.log(total) + highest)[:, 0])
+    return Sums(likelihood, float(w.sum()), shares.sum(axis=0), first, second)
 
 
 def passed(
@@ -121,7 +121,7 @@ class Dirty(Workspace):
         kind = np.dtype(dtype)
         size = int(np.prod(shape)) * kind.itemsize
         self.lent[name] = max(self.lent.get(name, 0), size)
-        memory = np.full(size + 64, 0xFF, np.uint8)
+        memory = np.full(size + 128, 0xFF, np.uint8)
         start = (-memory.ctypes.data) % 64 + self.odd
         return memory[start : start + size].view(kind).reshape(shape)
 

@@ -7,6 +7,8 @@ from outcore.blocks.statistic import Block
 from outcore.mixture.accumulation import ROWS, SINGLE_ROWS, add_moments, add_weak_moments
 from tests.mixture.blockwise import Dirty
 
+pytestmark = pytest.mark.usefixtures("like_a_task")
+
 
 def moments(x: np.ndarray, w: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     z = x - mean
@@ -35,7 +37,8 @@ def test_weak_rows_have_six_digits_whatever_their_size(n: int, scale: float) -> 
     shares = -rng.random(n) * scale
     shares[1::2] *= -1  # strong: not taken here
     first, second = np.zeros(7), np.zeros((7, 7))
-    add_weak_moments(x, shares, mean, first, second, Block(0, x, None, Dirty()))
+    led, lone = np.hstack([np.ones((n, 1), np.float32), x]), np.concatenate([[9], mean]).astype(np.float32)
+    add_weak_moments(led, shares, lone, first, second, Block(0, x, None, Dirty()))
     one, two = moments(x.astype(float), np.maximum(-shares, 0), mean.astype(float))
     largest = np.abs(two).max()
     np.testing.assert_allclose(first, one, rtol=0, atol=1e-5 * max(largest, scale))

@@ -10,6 +10,8 @@ from outcore.errors import ShapeError
 from outcore.mixture.densities import Components, log_probabilities, piece_rows
 from tests.mixture.blockwise import Dirty, drawn, made, reference
 
+pytestmark = pytest.mark.usefixtures("like_a_task")
+
 KINDS = ("full", "tied", "diag", "spherical")
 
 
@@ -23,7 +25,7 @@ def computed(components: Components, x: np.ndarray) -> np.ndarray:
 @given(
     kind=st.sampled_from(KINDS),
     k=st.integers(1, 5),
-    d=st.sampled_from([1, 2, 9, 10, 11, 33, 101, 257]),
+    d=st.sampled_from([1, 2, 9, 10, 11, 33, 101, 257, 401]),
     n=st.integers(1, 40),
     apart=st.sampled_from([0.0, 1.0, 20.0, 1e4]),
     offset=st.sampled_from([0.0, 1e3, 1e6]),
@@ -49,17 +51,6 @@ def test_means_of_a_million_cost_no_digits(kind: str) -> None:
     here = Components(kind, around.log_weights, means, around.precisions_cholesky)
     there = Components(kind, around.log_weights, means + 2.0**20, around.precisions_cholesky)
     np.testing.assert_allclose(computed(there, x + 2.0**20), computed(here, x), rtol=1e-13, atol=1e-13)
-
-
-@pytest.mark.parametrize("kind", ["full", "tied"])
-@pytest.mark.parametrize(("d", "apart"), [(5, 1.0), (70, 1.0), (260, 1.0), (5, 1e4)])
-def test_what_is_below_the_diagonal_does_not_matter(kind: str, d: int, apart: float) -> None:
-    components = made(kind, 3, d, apart=apart)
-    x = drawn(components, 30)
-    u = components.precisions_cholesky.copy()
-    u[..., *np.tril_indices(d, -1)] = 7.0
-    other = Components(kind, components.log_weights, components.means, u)
-    np.testing.assert_allclose(computed(other, x), computed(components, x), rtol=1e-13)
 
 
 @pytest.mark.parametrize("kind", KINDS)

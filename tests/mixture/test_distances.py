@@ -8,12 +8,13 @@ from outcore.mixture.distances import (
     centred_distances,
     pack_panels,
     packed_distances,
-    panel_distances,
     panel_edges,
     panel_numbers,
     product_numbers,
 )
 from tests.mixture.blockwise import Dirty
+
+pytestmark = pytest.mark.usefixtures("like_a_task")
 
 
 @pytest.mark.parametrize("d", [1, 9, 10, 11, 99, 100, 250, 961])
@@ -25,11 +26,11 @@ def test_panels_cover_all_columns_once(d: int) -> None:
 
 @pytest.mark.parametrize(("k", "d", "n"), [(1, 1, 1), (4, 23, 50), (70, 30, 900), (2, 130, 17)])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_three_ways_to_the_same_distances(k: int, d: int, n: int, dtype: type) -> None:
+def test_both_ways_to_the_same_distances(k: int, d: int, n: int, dtype: type) -> None:
     rng = np.random.default_rng(0)
-    u = rng.standard_normal((k, d, d))  # what is below the diagonal must not matter
+    u = np.triu(rng.standard_normal((k, d, d)))
     x, offsets = rng.standard_normal((n, d)), rng.standard_normal((k, d))
-    y = np.einsum("nki,kij->knj", x[:, None] - offsets, np.triu(u))
+    y = np.einsum("nki,kij->knj", x[:, None] - offsets, u)
     wanted = (y * y).sum(axis=2)
     panels = pack_panels(u, offsets, dtype)
     assert sum(p.size for p in panels) == panel_numbers(k, d)
@@ -42,7 +43,5 @@ def test_three_ways_to_the_same_distances(k: int, d: int, n: int, dtype: type) -
     np.testing.assert_allclose(out, wanted, rtol=1e-10 if dtype == np.float64 else 1e-3)
     for j in range(k):
         found = np.full(n, np.nan)
-        panel_distances(np.triu(u[j]), offsets[j], x, block, found)
-        np.testing.assert_allclose(found, wanted[j], rtol=1e-10)
         centred_distances(u[j], x - offsets[j], found)
         np.testing.assert_allclose(found, wanted[j], rtol=1e-10)

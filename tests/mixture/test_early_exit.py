@@ -8,8 +8,10 @@ from outcore.mixture.densities import log_probabilities
 from outcore.mixture.early_exit import MOST_DIRECTIONS, project
 from tests.mixture.blockwise import Dirty, drawn, made
 
+pytestmark = pytest.mark.usefixtures("like_a_task")
 
-@pytest.mark.parametrize(("k", "d"), [(3, 32), (10, 100), (50, 40)])
+
+@pytest.mark.parametrize(("k", "d"), [(3, 32), (10, 100), (40, 33)])
 @pytest.mark.parametrize("apart", [0.1, 1.0, 10.0])
 @pytest.mark.parametrize("shear", [0.0, 0.3, 3.0])
 def test_no_density_is_above_its_bound(k: int, d: int, apart: float, shear: float) -> None:
@@ -25,7 +27,7 @@ def test_no_density_is_above_its_bound(k: int, d: int, apart: float, shear: floa
     exact, bounds = np.empty((300, k)), np.empty((k, 300))
     log_probabilities(components, Block(0, x), exact)
     projection.bounds(components, x, Block(0, x, None, Dirty()), bounds)
-    assert (bounds.T >= exact).all()
+    assert (exact <= bounds.T).all()
 
 
 def test_nine_directions_tell_ten_components_apart() -> None:
@@ -37,7 +39,7 @@ def test_nine_directions_tell_ten_components_apart() -> None:
     exact, bounds = np.empty((400, 10)), np.empty((10, 400))
     log_probabilities(components, Block(0, x), exact)
     projection.bounds(components, x, Block(0, x), bounds)
-    left = bounds.T > exact.max(axis=1, keepdims=True) - 45
+    left = exact.max(axis=1, keepdims=True) - 45 < bounds.T
     assert left.sum() / 400 < 1.05
 
 

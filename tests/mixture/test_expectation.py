@@ -14,21 +14,23 @@ from outcore.mixture.densities import Components
 from outcore.mixture.expectation import Expectation
 from tests.mixture.blockwise import SHARE, Dirty, close, drawn, made, passed, reference_sums
 
+pytestmark = pytest.mark.usefixtures("like_a_task")
+
 KINDS = ("full", "tied", "diag", "spherical")
-#: Few features, features that are summed one component at a time, and those that are packed or not.
-SHAPES = [(1, 1), (3, 2), (4, 20), (5, 70), (3, 270)]
+#: Few features, and features that are summed one component at a time.
+SHAPES = [(1, 1), (3, 2), (4, 20), (5, 70)]
 
 
 def equal(a, b) -> None:
     assert pickle.dumps(a) == pickle.dumps(b)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("k", "d"), SHAPES)
+@pytest.mark.parametrize(
+    ("kind", "k", "d"),
+    [(kind, k, d) for kind in KINDS for k, d in SHAPES] + [("full", 3, 270), ("full", 2, 410)],
+)
 @pytest.mark.parametrize("apart", [0.3, 4.0])
-def test_the_sums_are_those_of_extended_precision(kind: str, k: int, d: int, apart: float) -> None:
-    if d > 100 and kind != "full":
-        pytest.skip("the same as fewer features")
+def test_the_sums_are_those_of_plain_numpy(kind: str, k: int, d: int, apart: float) -> None:
     components = made(kind, k, d, apart=apart)
     x = drawn(components, 250 if d > 100 else 600)
     close(passed(components, x), reference_sums(components, x), 1e-12)
@@ -61,12 +63,12 @@ def test_any_mixture(kind, k, d, n, apart, offset, weighted, dtype, seed) -> Non
 def test_a_weight_is_as_many_rows(kind: str) -> None:
     components = made(kind, 4, 30, apart=0.7)
     x = drawn(components, 800)
-    w = np.arange(800) % 3
+    w = np.arange(800) % 3  # whole numbers
     close(passed(components, x, w.astype(float)), reference_sums(components, np.repeat(x, w, axis=0)), 1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("k", "d"), [(3, 2), (5, 70), (3, 270)])
+@pytest.mark.parametrize(("k", "d"), [(3, 2), (5, 70), (3, 410)])
 @pytest.mark.parametrize("apart", [0.5, 3.0])
 def test_the_same_bits_wherever_the_buffers_lie_and_whoever_sums_the_parts(kind, k, d, apart) -> None:
     components = made(kind, k, d, apart=apart)

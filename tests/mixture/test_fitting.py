@@ -49,7 +49,7 @@ def test_shared_sums_are_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     # Several groups of rows, and so many components that sums of two workers are too large for the budget.
     monkeypatch.setattr("outcore.blocks.partition.MIN_GROUP_ROWS", 1024)
     monkeypatch.setattr("outcore.blocks.partition.PART_ROWS", 1)
-    x = groups(10_000, 100, 3)
+    x = groups(9_000, 300, 3)
     parameters = start(x, 60, "full") | {"tol": 0.0, "max_iter": 1, "reg_covar": 1e-2}
     gm = oc.GaussianMixture(**parameters)
     roomy = oc.plan(gm.fit, x)
@@ -110,6 +110,12 @@ def test_what_does_not_fit_is_refused_before_a_row_is_read() -> None:
     x = np.full((2000, 200), np.nan)
     with oc.options(memory="20MB"), pytest.raises(MemoryBudgetError, match=r"GaussianMixture\(100, "):
         oc.GaussianMixture(100).fit(x)
+
+
+def test_several_starts_hold_the_best() -> None:
+    x = np.zeros((2000, 100))
+    one, several = (oc.plan(oc.GaussianMixture(50, n_init=n).fit, x) for n in (1, 2))
+    assert several.peak_bytes - one.peak_bytes == pytest.approx(8 * 50 * 100 * 101)
 
 
 def test_one_row_and_one_column() -> None:

@@ -9,9 +9,11 @@ from outcore.mixture.expectation import Expectation
 from outcore.mixture.footprint import expectation_buffers
 from tests.mixture.blockwise import SHARE, Dirty, drawn, made
 
+pytestmark = pytest.mark.usefixtures("like_a_task")
+
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-@pytest.mark.parametrize(("k", "d"), [(1, 1), (3, 2), (50, 2), (8, 70), (30, 70), (3, 300)])
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (3, 2), (50, 2), (8, 70), (30, 70), (3, 410)])
 @pytest.mark.parametrize("apart", [0.5, 3.0, 1000.0])
 @pytest.mark.parametrize("n", [300, 2500])
 def test_every_buffer_is_counted(kind: str, k: int, d: int, apart: float, n: int) -> None:
@@ -26,9 +28,11 @@ def test_every_buffer_is_counted(kind: str, k: int, d: int, apart: float, n: int
     counted = expectation_buffers(components, n)
     for name, size in workspace.lent.items():
         assert size <= counted[name], name
-    # What one way to the responsibilities needs is counted where the block was done in another.
+    # What one way to the responsibilities needs is counted where the block was done in another, and in blocks
+    # of few rows the sample is a large part.
     lent = sum(workspace.lent.values())
-    assert sum(counted.values()) <= (2.6 if "all singles" not in workspace.lent else 1.3) * lent + 2e4
+    used = "weighted singles" in workspace.lent and n > 1000
+    assert sum(counted.values()) <= (1.5 if used or kind != "full" else 4.0) * lent + 2e4
     assert sum(counted.values()) <= cost.block_bytes
     assert sum(a.nbytes for part in state for a in vars(part).values()) == cost.state_bytes
     assert sum(a.nbytes for a in vars(state[0]).values()) == cost.part_bytes
@@ -37,7 +41,7 @@ def test_every_buffer_is_counted(kind: str, k: int, d: int, apart: float, n: int
 
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-@pytest.mark.parametrize(("k", "d"), [(1, 1), (40, 70), (3, 300)])
+@pytest.mark.parametrize(("k", "d"), [(1, 1), (40, 70), (3, 410)])
 @pytest.mark.parametrize("apart", [0.5, 1000.0])
 def test_densities_alone_take_what_is_said(kind: str, k: int, d: int, apart: float) -> None:
     components = made(kind, k, d, apart=apart)

@@ -7,6 +7,8 @@ from outcore.blocks.statistic import Block
 from outcore.mixture.pooled import FEW_FEATURES, add_pooled, pools, second_shape
 from tests.mixture.blockwise import Dirty, drawn, made
 
+pytestmark = pytest.mark.usefixtures("like_a_task")
+
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 @pytest.mark.parametrize("d", [1, 4, FEW_FEATURES])

@@ -1,6 +1,6 @@
 """Memory that the C library's allocator keeps back, given to the system.
 
-Hands to   : blocks.passing
+Hands to   : blocks.passing, blocks.source
 
 States are made by the workers and dropped where they are merged. What one thread has allocated and another
 one frees stays with the first one's part of the heap: a pass with large states was seen to take a third more

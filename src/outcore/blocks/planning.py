@@ -9,8 +9,8 @@ Two ways to share the work out, with the same result to the last bit:
 - by *parts*: where so many states break the budget, one group of rows is held in memory at a time, and the
   workers take parts of the one state in turn (K matrices, say).
 
-Fewer workers are used where only they fit. The blocks are made smaller only where not even one worker fits:
-so results do not depend on the number of workers.
+Fewer workers are used where only they fit. The blocks are made smaller where a fixed number of workers would
+not fit: so results do not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from math import prod
 from typing import Any
 
 from outcore import budget
-from outcore.blocks.partition import Partition, divide
+from outcore.blocks.partition import MIN_BLOCK_ROWS, Partition, divide
 from outcore.blocks.source import Source
 from outcore.blocks.statistic import Cost, Rows, SplitStatistic, Statistic
 from outcore.budget import format_bytes
@@ -31,13 +31,15 @@ from outcore.errors import OptionError
 from outcore.executors.protocol import Runner
 from outcore.settings import MemoryLike
 
-#: BLAS has a buffer for each thread, with panels of both operands: so deep, one of them of so many rows and the
-#: other of all columns up to some number. Measured with OpenBLAS, for products of pieces of 512 rows.
+#: BLAS has a buffer for each thread, with panels of both operands: so deep, one of them of so many rows and
+#: the other of all columns up to some number. Measured with OpenBLAS, for products of pieces of 512 rows.
 PANEL_DEPTH, PANEL_ROWS, MOST_COLUMNS = 256, 512, 14_000
 #: The stack of a thread, and what the allocator keeps for it.
 THREAD_BYTES = 128 << 10
+#: Blocks are made shorter, down to `MIN_BLOCK_ROWS`, where a budget would else leave fewer workers than this.
+SEVERAL = 2
 #: Larger states are not made ahead of the merging.
-SMALL_STATE_BYTES = 1 << 20
+SMALL_STATE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -219,8 +221,9 @@ def arrange(demand: Demand, memory: MemoryLike | None = None) -> Plan:
     """
     limit = budget.resolve(memory)
     preferred = preferred_partition(demand)
+    shorter = list(preferred.smaller(_float_bytes(demand.rows)))
     ways: list[dict[str, int]] = []
-    for partition in (preferred, *preferred.smaller(_float_bytes(demand.rows))):
+    for partition in (_for_several(demand, preferred, shorter, limit), *shorter):
         sums = _Sum(demand, partition)
         found = sums.fitting(limit)
         if found is not None:
@@ -232,6 +235,23 @@ def arrange(demand: Demand, memory: MemoryLike | None = None) -> Plan:
     # The figure of above, not one that is looked up anew: the memory that is free changes all the time.
     budget.require(demand.what, text, limit, cure=demand.cure)
     raise AssertionError("what does not fit is refused above")
+
+
+def _for_several(demand: Demand, preferred: Partition, shorter: list[Partition], limit: int) -> Partition:
+    """Return the longest blocks that let `SEVERAL` threads work side by side; as preferred where none do.
+
+    The number is fixed, and they are threads whatever the executor is: so the blocks depend on the budget,
+    and not on the workers.
+    """
+    for partition in (preferred, *shorter):
+        if partition.block_rows < MIN_BLOCK_ROWS or partition.group_rows != preferred.group_rows:
+            break
+        sums = _Sum(demand, partition, as_threads=True)
+        if sum(sums.by_rows(SEVERAL).values()) <= limit:
+            return partition
+        if sums.mostly_states(SEVERAL):
+            break  # shorter blocks would not help much; sharing one state does
+    return preferred
 
 
 def preferred_partition(demand: Demand) -> Partition:
@@ -289,7 +309,7 @@ def _together(costs: Iterable[Cost]) -> Cost:
 class _Sum:
     """Adds up the memory of one partition."""
 
-    def __init__(self, demand: Demand, partition: Partition) -> None:
+    def __init__(self, demand: Demand, partition: Partition, *, as_threads: bool = False) -> None:
         self._demand = demand
         self._partition = partition
         rows = demand.rows
@@ -308,13 +328,14 @@ class _Sum:
         converts = self._cost.values and rows.dtype.kind in "biuf" and demand.source.converts
         self._values_bytes = prod(rows.row_shape) * 8 if converts else 0
         self._n = n
-        runner = demand.runner
-        self._copies = 1 if runner.shares_memory else 2
+        shares_memory = as_threads or demand.runner.shares_memory
+        self._copies = 1 if shares_memory else 2
+        self._worker_bytes = 0 if as_threads else demand.runner.worker_bytes
         self._fixed = {
             "result": demand.result_bytes,
             "parameters": self._cost.parameter_bytes * self._copies,
         }
-        if not runner.shares_memory:
+        if not shares_memory:
             moved = [s for s in self._sources() if s.needs_sharing()]
             self._fixed["rows in shared memory"] = sum(s.array.nbytes for s in moved)
 
@@ -332,6 +353,12 @@ class _Sum:
     def with_one_worker(self) -> list[dict[str, int]]:
         """Add up the least that each way takes which there is."""
         return [self.by_rows(1), *([self.by_parts(1)] if self._splits else [])]
+
+    def mostly_states(self, workers: int) -> bool:
+        """Whether states take more than blocks where each of `workers` has one."""
+        states = (in_flight(workers, self._cost.state_bytes) + 1) * self._cost.state_bytes
+        all_but_blocks = states + sum(self._fixed.values())
+        return states > sum(self.by_rows(workers).values()) - all_but_blocks
 
     def _most(self) -> int:
         return max(1, min(self._demand.n_workers, self._partition.n_groups))
@@ -370,7 +397,7 @@ class _Sum:
         return [s for s in (self._demand.source, self._demand.weights) if s is not None]
 
     def _workers(self, workers: int, block_bytes: int) -> dict[str, int]:
-        each = block_bytes + THREAD_BYTES + self._demand.runner.worker_bytes
+        each = block_bytes + THREAD_BYTES + self._worker_bytes
         if self._cost.blas:
             each += _blas_bytes(self._n, prod(self._demand.rows.row_shape))
         return {f"{workers} workers x {format_bytes(each)}": workers * each}

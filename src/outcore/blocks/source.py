@@ -20,12 +20,16 @@ from numpy.typing import NDArray
 from outcore.array import blockwise
 from outcore.array.handle import Array
 from outcore.array.opening import asarray
+from outcore.blocks.heap import give_back
 from outcore.blocks.statistic import Workspace, needs_converting
 from outcore.shared.sharedarray import SharedArray
 from outcore.shared.sharing import share
 
 #: Chunks of more rows than fit into this are decoded anew for each block.
 KEPT_BYTES = 64 << 20
+#: Decoded chunks are freed in sizes that the next ones do not quite fit into. Large ones are given back to
+#: the system; for smaller ones, where that would take half as long as decoding, so much is counted.
+LARGE_CHUNK_BYTES = HEAP_BYTES = 1 << 20
 
 
 class Source:
@@ -80,7 +84,8 @@ class Source:
     def buffer_bytes(self, n_rows: int) -> int:
         """Count what `read` takes for blocks of `n_rows` rows."""
         kept = self.decoded_rows - 1
-        return self.held_bytes(n_rows + kept) + self.reading_bytes(n_rows + kept)
+        heap = HEAP_BYTES if kept else 0
+        return self.held_bytes(n_rows + kept) + self.reading_bytes(n_rows + kept) + heap
 
     def read(self, start: int, stop: int, workspace: Workspace) -> NDArray[Any]:
         """Return the rows ``[start, stop)``, read-only: valid until the next call with the same workspace."""
@@ -108,6 +113,8 @@ class Source:
             # Not kept while it is changed: an error must not leave it half new.
             workspace.kept.pop(self._name, None)
             self.read_into(max(high, start), rows[max(high, start) - start : end - start])
+            if unit * self.row_bytes >= LARGE_CHUNK_BYTES:
+                give_back()
             low, high, kept = start, end, rows
             workspace.kept[self._name] = low, high, kept
         part = kept[start - low : stop - low]

@@ -11,7 +11,7 @@ of the rows. To write one:
 3. Parameters are attributes. They reach the workers once a pass, arrays among them through shared memory,
    where they are read-only.
 4. Override `cost` if the temporaries are large, or if a state grows beyond what `zero` returns: the pass is
-   planned by it.
+   planned by it. Memory of temporaries that is used again (`Block.scratch`) is quicker than new memory.
 5. Subclass `SplitStatistic` instead if the state is made of many equal parts (K matrices, say), which then
    need not be held once for each worker.
 
@@ -228,10 +228,12 @@ class Statistic(ABC, Generic[State, Result]):
     """
 
     def bind(self, rows: Rows, share: Share) -> Statistic[State, Result]:
-        """Return the statistic for these rows, ready to travel; called once, before the first row is read.
+        """Return the statistic for these rows, ready to travel; called before the first row is read.
 
         Here is the place to refuse parameters that do not fit the rows, and to make the targets of results
-        that have a value for each row (``share.target``). Returns itself unless overridden.
+        that have a value for each row (``share.target``). It is called twice, once while the memory is only
+        being counted (``share.making`` is False), so what it returns should be a copy. Unless overridden, the
+        statistic itself.
         """
         return self
 

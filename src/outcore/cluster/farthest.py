@@ -56,7 +56,8 @@ class Farthest(Statistic[Far, Far]):
             state_bytes=self._n * (8 * d + 24),
             parameter_bytes=self.nearest.nbytes,
             block_bytes=self.nearest.piece_bytes(block_rows)
-            + step * (8 * d + 24)
+            + self.nearest.apart_bytes(block_rows)
+            + step * 24
             + 2 * self._n * (8 * d + 24),
             flops=2.0 * rows.n_rows * d * (k + 1),
         )

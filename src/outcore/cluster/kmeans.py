@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outcore.array.handle import Array
-from outcore.blocks.planning import Planned, asked
+from outcore.blocks.heap import give_back
 from outcore.blocks.reducing import run_pass, session
 from outcore.cluster.farthest import Farthest, average, relocate
 from outcore.cluster.lloyd import Assignment, Sums
@@ -39,6 +39,7 @@ from outcore.estimation.checking import (
     check_weights,
     warn_convergence,
 )
+from outcore.estimation.phases import beside_passes
 from outcore.estimation.sampling import random_state
 
 
@@ -194,8 +195,7 @@ class KMeans(Estimator):
                 stacklevel=2,
             )
             n_init = 1
-        if asked():
-            self._plan(source, weights, init)
+        self._plan(source, weights, init)
         with session():
             self._fit(source, weights, init, n_init)
         return self
@@ -205,6 +205,7 @@ class KMeans(Estimator):
         begin = starts(init, n_init, self.n_clusters, source, weights, rng, self.init_rows)
         spread: Spread
         (spread,) = self._pass(source, weights, Spreading(source.shape[1]))
+        give_back()  # the sample, and what the allocator keeps of a pass of another kind
         refuse_no_weight(spread.weight)
         variances = spread.squares / spread.n_rows
         shift = choose_shift(spread.mean, float(variances.sum()))
@@ -287,14 +288,9 @@ class KMeans(Estimator):
         centres = np.zeros((self.n_clusters, source.shape[1]))
         nearest = Nearest(centres, np.zeros(source.shape[1]))
         largest = Assignment(nearest, sums=True, inertia=True, labels=self.compute_labels)
-        try:
-            self._pass(source, weights, largest)
-        except Planned as answer:
-            begin = start_bytes(init, source, self.n_clusters, self.init_rows)
-            if begin <= answer.plan.peak_bytes:
-                raise
-            parts = {"rows to begin with": begin}
-            raise Planned(replace(answer.plan, parts=parts)) from None
+        begin = start_bytes(init, source, self.n_clusters, self.init_rows)
+        what = f"KMeans.fit(n_clusters={self.n_clusters})"
+        beside_passes(what, "rows to begin with", begin, lambda: self._pass(source, weights, largest))
 
     def _pass(self, source: Array, weights: Array | None, statistic: Any, doing: str = "") -> list[Any]:
         return run_pass(
@@ -316,16 +312,14 @@ class KMeans(Estimator):
 
     # ---- using ---------------------------------------------------------------------------------
 
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[np.int32]:
-        """Find the centres and return the labels of the rows; see `fit`."""
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None, *, out: Any = None) -> Any:
+        """Find the centres and return the labels of the rows; see `fit` and `predict`."""
         self.fit(X, sample_weight=sample_weight)
-        labels: NDArray[np.int32] = self.labels_ if self.compute_labels else self.predict(X)
-        return labels
+        return self.labels_ if self.compute_labels and out is None else self.predict(X, out=out)
 
-    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> NDArray[Any]:
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None, *, out: Any = None) -> Any:
         """Find the centres and return the distances of the rows to them; see `fit` and `transform`."""
-        found: NDArray[Any] = self.fit(X, sample_weight=sample_weight).transform(X)
-        return found
+        return self.fit(X, sample_weight=sample_weight).transform(X, out=out)
 
     def predict(self, X: Any, *, out: Any = None) -> Any:
         """Return the number of the nearest centre of each row.

@@ -92,7 +92,8 @@ class Assignment(Statistic[Sums, Sums]):
         k, d = self.nearest.centres.shape
         sums, inertia, labels = self._wants
         step = min(self.nearest.step(), block_rows)
-        piece = step * (8 * d if inertia else 0) + (step * 24 + k * d * 8 if sums else 0)
+        piece = step * 24 + k * d * 8 if sums else 0
+        piece += self.nearest.apart_bytes(block_rows) if inertia else 0
         return Cost(
             state_bytes=16 * k + (8 * k * d if sums else 0),
             parameter_bytes=self.nearest.nbytes,
@@ -116,8 +117,11 @@ class Assignment(Statistic[Sums, Sums]):
             if labels is not None:
                 labels[piece.part] = piece.labels
             if wants_sums:
-                state.counts += np.bincount(piece.labels, minlength=k)
-                state.weights += np.bincount(piece.labels, weights, minlength=k)
+                counts = np.bincount(piece.labels, minlength=k)
+                state.counts += counts
+                state.weights += (
+                    counts if weights is None else np.bincount(piece.labels, weights, minlength=k)
+                )
                 state.sums += _sums_by_label(piece, weights, k)
             if wants_inertia:
                 gaps = self.nearest.squared_distances(piece, block)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from outcore.blocks.finite import refuse_nonfinite
 from outcore.blocks.statistic import Block, Cost, Rows, RowTarget, Share, Statistic
 from outcore.cluster.nearest import Nearest
 
@@ -61,20 +62,23 @@ class Distances(Statistic[None, Any]):
         """Write the distances of a block."""
         assert self._target is not None
         nearest = self.nearest
-        for piece in nearest.pieces(block, look=True):
-            squares = np.vecdot(piece.rows, piece.rows)[:, np.newaxis]
-            gaps = piece.gaps
-            gaps += squares
-            scale = block.scratch("scale", gaps.shape)
-            np.add(squares, nearest.squares, out=scale)
+        for start, rows in nearest.shifted(block):
+            gaps = nearest.gaps(rows, block)
+            with np.errstate(invalid="ignore", over="ignore"):
+                squares = np.vecdot(rows, rows)[:, np.newaxis]
+                gaps += squares
+                if not np.isfinite(gaps.sum()):
+                    refuse_nonfinite(block.values[start : start + len(rows)], block.start + start)
+                scale = block.scratch("scale", gaps.shape)
+                np.add(squares, nearest.squares, out=scale)
             scale *= LOST
             lost = np.argwhere(gaps < scale)
-            for start in range(0, len(lost), PAIRS):
-                row, centre = lost[start : start + PAIRS].T
-                apart = piece.rows[row] - nearest.centres[centre]
+            for low in range(0, len(lost), PAIRS):
+                row, centre = lost[low : low + PAIRS].T
+                apart = rows[row] - nearest.centres[centre]
                 gaps[row, centre] = np.vecdot(apart, apart)
             np.sqrt(gaps, out=gaps)
-            self._target.write(block.start + piece.start, gaps.astype(self._dtype, copy=False))
+            self._target.write(block.start + start, gaps.astype(self._dtype, copy=False))
 
     def merge(self, state: None, other: None) -> None:
         """Do nothing."""

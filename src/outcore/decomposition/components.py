@@ -5,7 +5,7 @@ Hands to   : decomposition.pca
 Guarantees
 - Components are the rows of an orthogonal matrix, by descending variance; of each the entry that is largest
   in absolute value is positive, as in scikit-learn.
-- Two matrices as large as the covariance are held at a time, the one that is given included.
+- Of a covariance, two matrices as large are held at a time, the one that is given included.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ def from_covariance(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64
 def from_factor(factor: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return singular values, shape (d,), and components, shape (d, d), of a factor, which is overwritten."""
     n_columns = factor.shape[1]
-    _, values, components = svd(factor, overwrite_a=True, check_finite=False)
+    vectors, values, _ = svd(factor.T, overwrite_a=True, check_finite=False)
     # With fewer rows than columns the rest is 0.
-    return np.append(values, np.zeros(n_columns - len(values))), _flipped(components)
+    return np.append(values, np.zeros(n_columns - len(values))), _flipped(vectors.T)
 
 
 def _flipped(components: NDArray[np.float64]) -> NDArray[np.float64]:
     for row in components:
         if row[np.abs(row).argmax()] < 0:
-            np.negative(row, out=row)
+            row *= -1  # np.negative of NumPy 2.4.6 is wrong where values lie 64 bytes apart
     return components

@@ -127,7 +127,7 @@ class PCA(Estimator):
         Notes
         -----
         Memory: for each worker a matrix of 8 * d * d bytes, a block of rows (some 4 MB) and a piece of it.
-        For "full", a block has 4 * d rows at least, and is held three times.
+        For "full", five more such matrices, and three while they are merged.
         """
         source = check_rows(X, self, reset=True, min_rows=2)
         weights = check_weights(sample_weight, len(source))

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from outcore.blocks.statistic import Block, Cost, Rows, Statistic
+from outcore.linalg.dense import LAPACK_COLUMNS, triangular_factor
 from outcore.linalg.weighing import block_weights, counting_rows, pieces, refuse_counting
 
 #: Rows that are factorised together, for each column: with fewer the factor itself is most of the work.
@@ -52,13 +53,15 @@ class Triangular(Statistic[Factor, Factor]):
         return max(MIN_ROWS, ROWS_A_COLUMN * self._n_columns)
 
     def cost(self, rows: Rows, block_rows: int) -> Cost:
-        """Count the factorisations: of a piece of rows below the factor, which NumPy copies twice."""
+        """Count the factorisations: of a piece of rows below the factor."""
         d = self._n_columns
         step = min(self._step(), block_rows)
         return Cost(
             state_bytes=8 * d * (d + 1),
-            # ... and the factors before and after.
-            block_bytes=24 * d * (step + d + 1) + 17 * d * d + 24 * block_rows,
+            # Two factors are stacked where they are merged, which is in one place.
+            parameter_bytes=24 * d * (d + 1),
+            # The stack, and the factors before and after.
+            block_bytes=8 * d * (step + d + 1) + 17 * d * d + 8 * LAPACK_COLUMNS * d + 24 * block_rows,
             flops=2.0 * rows.n_rows * d * d * (1 + 1 / ROWS_A_COLUMN),
             min_rows=ROWS_A_COLUMN * d,
         )
@@ -102,5 +105,4 @@ def _factorised(state: Factor, other: Factor, stack: NDArray[np.float64]) -> Fac
     total = state.weight + other.weight
     apart = other.mean - state.mean
     stack[-1] = apart * np.sqrt(state.weight * (other.weight / total))
-    factor = np.asarray(np.linalg.qr(stack, mode="r"))
-    return Factor(state.mean + apart * (other.weight / total), factor, total)
+    return Factor(state.mean + apart * (other.weight / total), triangular_factor(stack), total)

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from outcore.budget import format_bytes
-from outcore.demo import breaking, describing, ingesting, sharing, texts, windows
+from outcore.demo import breaking, describing, ingesting, mixing, sharing, texts, windows
 from outcore.demo.groups import Limit, find_limit
 from outcore.demo.place import in_memory, workplace
 from outcore.demo.report import as_dict, summary
@@ -49,17 +49,18 @@ JOBS = (
     Job(breaking.disk_bytes, breaking.work),
     Job(windows.disk_bytes, windows.work),
     Job(describing.disk_bytes, describing.work),
+    Job(mixing.disk_bytes, mixing.work),
     Job(sharing.disk_bytes, sharing.work),
 )
 
 
 def run(size: float = 1.0, directory: str | None = None, keep: bool = False, as_json: bool = False) -> int:
-    """Run the demo: text, ingest, random windows, a summary of each column, arrays shared by processes.
+    """Run the demo: text, ingest, random windows, a summary of each column, a mixture, shared arrays.
 
     Parameters
     ----------
     size : float
-        1 writes about 400 MB of text and 1.4 GB in all, and takes well under two minutes.
+        1 writes about 400 MB of text and 2.1 GB in all, and takes well under two minutes.
     directory : str, optional
         Where to make the temporary folder.
     keep : bool

@@ -14,8 +14,8 @@ from outcore.demo.stage import BUDGET_BYTES, Demo, Step
 
 NOTE = (
     "Times of commands include starting Python, those of windows\n"
-    "are for reading alone. Peak memory is what the process had of its own, Python and its libraries\n"
-    "included; the kernel's cache of files is not in it."
+    "and products are for the work alone. Peak memory is what the process had of its own, Python and its\n"
+    "libraries included; the kernel's cache of files is not in it."
 )
 #: An array that fits in the page cache is read once and is then hot, whoever reads it.
 SMALL = "The array fits in the memory allowed, so the readers' times mean little: --size 1 and above count."

@@ -1,4 +1,4 @@
-"""Sixth job: worker processes parse text, the parent gets their arrays and writes one HDF5 file.
+"""Seventh job: worker processes parse text, the parent gets their arrays and writes one HDF5 file.
 
 Reads from : the weather files of `texts`, the array that `ingesting` made of them
 Hands to   : demo.report

@@ -8,8 +8,8 @@ Guarantees
 - Only BLAS: OpenMP programs, PyTorch's among them, keep their threads.
 - A child that is forked meanwhile has as many as before, and can enter and leave by itself.
 
-OpenBLAS has one number for the process, so nested and concurrent uses are counted; MKL, and OpenBLAS on top of
-OpenMP, have one for each thread, so every thread that computes has to enter.
+OpenBLAS has one number for the process, so nested and concurrent uses are counted; MKL, and OpenBLAS on top
+of OpenMP, have one for each thread, so every thread that computes has to enter.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class _Limit:
         """Find the libraries; takes a millisecond, so only if a module was imported since the last time."""
         if self.n_modules == len(sys.modules):
             return
-        # Imported here: only products need them. SciPy's BLAS is another copy than NumPy's and has to be loaded
-        # before it can be found.
+        # Imported here: only products need them. SciPy's BLAS is another copy than NumPy's and has to be
+        # loaded before it can be found.
         import scipy.linalg.blas
         from threadpoolctl import ThreadpoolController
 

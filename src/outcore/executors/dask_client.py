@@ -14,8 +14,8 @@ Guarantees
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from concurrent import futures
 from typing import Any
 
 from outcore.errors import ExecutorError, OptionError, WorkerDiedError
@@ -23,7 +23,8 @@ from outcore.executors.errand import drop
 from outcore.executors.foreign import Foreign
 from outcore.executors.parcel import SHARE_BYTES, Parcel
 
-_LOOK_S = 0.02
+#: How often to look whether there are any workers left to wait for.
+_LOOK_S = 1.0
 
 
 class DaskClient(Foreign):
@@ -57,20 +58,17 @@ class DaskClient(Foreign):
         self._check()
         super().submit(index, function, placed, *small)
 
-    def close(self) -> None:
-        """Cancel what has not begun, and wait until no worker is at a task of ours."""
-        try:
-            if self._futures and self._client.status == "running":
-                # Dask can call back what waits, but not tell what runs: the workers do.
-                running = self._client.run(drop, self._id, on_error="ignore")
-                for future in self._futures.values():
-                    future.cancel()
-                while any(running.values()):
-                    time.sleep(_LOOK_S)
-                    running = self._client.run(drop, self._id, on_error="ignore")
-        finally:
-            self._futures.clear()
-            super().close()
+    def _empty(self) -> None:
+        """Tell the workers to begin no more of our tasks, and wait for those that run."""
+        left = set(self._futures.values())
+        # Not cancelled: Dask then forgets a task that runs, and does not tell when it ends.
+        if left and self._client.status == "running":
+            self._client.run(drop, self._id, on_error="ignore")
+        while left and self._client.status == "running" and self._client.nthreads():
+            left = futures.wait(left, timeout=_LOOK_S).not_done
+        for future in left:
+            future.cancel()
+        self._futures.clear()
 
     def _outcome(self, index: int, future: Any) -> Any:
         try:

@@ -79,8 +79,9 @@ def machine() -> str:
 
 def run(errand: Errand, parcel: Parcel) -> Parcel | Failure | Unreachable | Dropped:
     """Do what was sent; called by the worker."""
-    if errand.runner in _dropped:
-        return Dropped()
+    with _dropping:
+        if errand.runner in _dropped:
+            return Dropped()
     return copy_context().run(_run, errand, parcel)
 
 
@@ -93,7 +94,7 @@ def _run(errand: Errand, parcel: Parcel) -> Parcel | Failure | Unreachable:
         placed = recent.borrow(errand.runner, errand.number, lambda: parcel.open(writable=False))
     except SegmentGoneError:
         return Unreachable(platform.node())
-    except Exception as error:  # whatever importing a module of the user raises
+    except BaseException as error:  # whatever importing a module of the user raises
         return Failure.of(error)
     try:
         with one_blas_thread():

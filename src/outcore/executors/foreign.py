@@ -17,7 +17,6 @@ from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from outcore.errors import ExecutorError, SegmentGoneError, WorkerDiedError
@@ -25,12 +24,11 @@ from outcore.executors.blas_threads import one_blas_thread
 from outcore.executors.errand import Errand, Unreachable, machine, run
 from outcore.executors.exits import how_they_ended
 from outcore.executors.outcome import Failure
-from outcore.executors.parcel import Parcel, pack
+from outcore.executors.parcel import Parcel, Placed, pack
 from outcore.executors.protocol import Finished, Runner
 from outcore.executors.recent import recent
 from outcore.executors.threads import run_task, task_context
 from outcore.settings import for_tasks
-from outcore.shared import travel
 
 #: How often the same task is sent again because its result was gone with the worker.
 _TRIES = 3
@@ -47,8 +45,8 @@ def runner(executor: Executor, workers: int | None) -> Runner:
     # A subinterpreter's thread sees no objects of this one.
     if _is_shut_down(executor):
         raise ExecutorError(
-            f"the {type(executor).__name__} was shut down and takes no work.\n"
-            "Keep it open until the work is done, or use threads: executor=None."
+            f"the {type(executor).__name__} was shut down, or broken by a worker that died.\n"
+            "Keep it open until the work is done, or make a new one."
         )
     isolated = getattr(futures, "InterpreterPoolExecutor", ())
     if isinstance(executor, futures.ThreadPoolExecutor) and not isinstance(executor, isolated):
@@ -149,26 +147,6 @@ class ThreadPool(_OnExecutor):
             self._limited = False
 
 
-@dataclass
-class Placed:
-    """What `place` returned.
-
-    Attributes
-    ----------
-    number : int
-    obj : object
-        Kept: arrays in it that have an address are found here.
-    parcel : Parcel
-    far : object or None
-        What workers on other machines are sent, as soon as there is one.
-    """
-
-    number: int
-    obj: Any
-    parcel: Parcel
-    far: Any = None
-
-
 class Foreign(_OnExecutor):
     """Any other executor: its workers are processes, of this machine or of others."""
 
@@ -187,7 +165,7 @@ class Foreign(_OnExecutor):
         """Put the arrays of `obj` into shared memory."""
         self._let_go()
         self._number += 1
-        self._placed = Placed(self._number, obj, pack(obj, share=True))
+        self._placed = Placed.of(obj, self._number)
         return self._placed
 
     def submit(self, index: int, function: Callable[..., Any], placed: Any, *small: Any) -> None:
@@ -297,9 +275,8 @@ class Foreign(_OnExecutor):
         return died
 
     def _let_go(self) -> None:
-        """Drop what was placed; handles in it that no worker has received are received here."""
-        if self._placed is not None and travel.travelling():
-            self._placed.parcel.open(writable=False)
+        if self._placed is not None:
+            self._placed.let_go()
         self._placed = None
 
 

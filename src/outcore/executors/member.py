@@ -21,12 +21,13 @@ import pickle
 import signal
 import subprocess
 import sys
+from multiprocessing import spawn
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
 from outcore.errors import PlatformError
 from outcore.executors.exits import how
-from outcore.executors.worker import Order
+from outcore.executors.worker import CLEAR, END, READY, Order
 
 #: One thread from the start: each worker would make as many as there are cores before it can be told not to.
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -51,8 +52,6 @@ class Member:
             )
         #: Whether it has said that it is there.
         self.ready = False
-        #: What it has been given and not sent back: the number that the pool knows it by.
-        self.at: int | None = None
         #: Number of the object that it has at hand.
         self.placed: int | None = None
         here, there = Pipe()
@@ -95,6 +94,12 @@ class Member:
         with contextlib.suppress(ConnectionError):
             self.connection.send_bytes(pickle.dumps(order, protocol=5))
 
+    def clear(self) -> None:
+        """Have it drop what it has at hand: its last result, and what was placed."""
+        self.placed = None
+        with contextlib.suppress(OSError):
+            self.connection.send_bytes(CLEAR)
+
     def receive(self) -> Any:
         """Return what it has sent; None for the sign that it is there.
 
@@ -107,7 +112,7 @@ class Member:
             data = self.connection.recv_bytes()
         except OSError as error:  # ended in the middle of sending
             raise EOFError from error
-        if not data:
+        if data == READY:
             self.ready = True
             return None
         return pickle.loads(data)
@@ -120,7 +125,7 @@ class Member:
         """Let it end once it has nothing to do."""
         # The end of the pipe alone does not reach it if some other child of this process has inherited it.
         with contextlib.suppress(OSError):
-            self.connection.send_bytes(b"")
+            self.connection.send_bytes(END)
         self.connection.close()
 
     def wait(self, timeout_s: float) -> bool:
@@ -157,4 +162,5 @@ def _command(descriptor: int) -> list[str]:
         f"import sys; sys.path[:] = {path!a}; "
         f"from outcore.executors.worker import main; main({descriptor}, {os.getpid()})"
     )
-    return [sys.executable, *options, "-c", program]
+    # multiprocessing knows where Python is if it was told so: a program that embeds it has to.
+    return [os.fsdecode(spawn.get_executable()), *options, "-c", program]

@@ -15,14 +15,17 @@ hundreds of arrays.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from outcore.executors.pickling import dumps
+from outcore.shared import travel
 from outcore.shared.sharedarray import SharedArray
 from outcore.shared.sharing import attach, shared_empty
 
@@ -105,6 +108,42 @@ class Parcel:
             memory = attach(memory, "r+" if writable else "r")
         whole = memoryview(memory.view(np.ndarray))
         return [whole[start : start + size] for start, size in _places(self._sizes)]
+
+
+@dataclass
+class Placed:
+    """An object that all tasks of a pass share, as `Runner.place` returns it.
+
+    Attributes
+    ----------
+    number : int
+        Tells it from those that the same runner placed before.
+    obj : object
+        Kept: arrays in it that have an address are found here.
+    parcel : Parcel
+    far : object or None
+        What workers on other machines are sent, as soon as there is one.
+    """
+
+    number: int
+    obj: Any
+    parcel: Parcel
+    far: Any = None
+
+    @classmethod
+    def of(cls, obj: Any, number: int) -> Placed:
+        """Pack an object."""
+        return cls(number, obj, pack(obj, share=True))
+
+    def let_go(self) -> None:
+        """Receive here the handles of shared arrays inside that no worker has received.
+
+        They would keep the memory; who sends a handle has it until it was received.
+        """
+        if travel.travelling():
+            # Whatever loading it may raise, the workers have raised before, if there was a task.
+            with contextlib.suppress(Exception):
+                self.parcel.open(writable=False)
 
 
 def pack(obj: Any, *, share: bool) -> Parcel:

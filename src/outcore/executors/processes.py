@@ -26,12 +26,11 @@ from typing import Any
 from outcore.errors import ExecutorError, SegmentGoneError, WorkerDiedError
 from outcore.executors.member import Member
 from outcore.executors.outcome import Failure
-from outcore.executors.parcel import Parcel, pack
+from outcore.executors.parcel import Parcel, Placed
 from outcore.executors.pickling import dumps
 from outcore.executors.protocol import Finished, Runner
 from outcore.executors.worker import Order, check_not_importing_main, main_file
 from outcore.settings import Settings, for_tasks
-from outcore.shared import travel
 
 #: How long `close` waits for tasks that run.
 PATIENCE_S = 2.0
@@ -40,19 +39,10 @@ _DYING_S = 1.0
 
 
 @dataclass
-class _Placed:
-    """What `place` returned."""
-
-    number: int
-    obj: Any  # kept: arrays in it that have an address are found here
-    parcel: Parcel
-
-
-@dataclass
 class _Task:
     index: int
     data: bytes
-    placed: _Placed
+    placed: Placed
     settings: Settings
     deaths: list[str] = field(default_factory=list)
 
@@ -71,7 +61,7 @@ class Processes(Runner):
         self._queue: deque[_Task] = deque()
         self._running: dict[Member, _Task] = {}
         self._finished: deque[Finished] = deque()
-        self._placed: _Placed | None = None
+        self._placed: Placed | None = None
         self._number = 0
         self._closed = False
         self._main = main_file()
@@ -80,7 +70,7 @@ class Processes(Runner):
         """Put the arrays of `obj` into shared memory; it is sent to each worker with its next task."""
         self._let_go()
         self._number += 1
-        self._placed = _Placed(self._number, obj, pack(obj, share=True))
+        self._placed = Placed.of(obj, self._number)
         return self._placed
 
     def submit(self, index: int, function: Callable[..., Any], placed: Any, *small: Any) -> None:
@@ -204,6 +194,8 @@ class Processes(Runner):
         del self._running[member]
 
     def _bury(self, member: Member) -> None:
+        if not member.wait(_DYING_S):  # a thread of the task keeps it from ending
+            member.kill()
         how = member.end()
         how = how if member.ready else f"{how}, while it started"
         member.release()
@@ -217,9 +209,12 @@ class Processes(Runner):
         self._queue.appendleft(task)
 
     def _let_go(self) -> None:
-        """Drop what was placed; handles in it that no worker has received are received here."""
-        if self._placed is not None and travel.travelling():
-            self._placed.parcel.open(writable=False)
+        """Drop what was placed, here and in workers that have nothing to do."""
+        for member in self._members:
+            if member not in self._running:
+                member.clear()
+        if self._placed is not None:
+            self._placed.let_go()
         self._placed = None
 
 

@@ -72,23 +72,26 @@ class Threads(Runner):
             self._tasks.put(None)
         try:
             while self._threads:
-                self._threads[-1].join()
+                if self._threads[-1].ident is not None:
+                    self._threads[-1].join()
                 self._threads.pop()
         finally:  # Ctrl-C while a task runs: its thread ends with it
             self._limits.close()
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._work, name=f"outcore-{len(self._threads)}")
+        # Listed first: Ctrl-C can come when it runs already and `start` has not returned.
+        self._threads.append(thread)
         try:
             thread.start()
         except RuntimeError as error:  # the system allows no further one
+            self._threads.pop()
             if not self._threads:
                 self._limits.close()
                 raise ExecutorError(
                     f"no thread can be started: {error}.\nRaise the limit (ulimit -u)."
                 ) from error
             return
-        self._threads.append(thread)
 
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:

@@ -29,6 +29,9 @@ from outcore.executors.parcel import Parcel
 from outcore.settings import Settings, adopt
 from outcore.shared import companion
 
+#: What is no order, and no answer.
+READY, CLEAR, END = b"ready", b"clear", b"end"
+
 
 @dataclass(frozen=True)
 class Order:
@@ -74,13 +77,17 @@ class Desk:
             return self._broken
         try:
             function, small = _Unpickler(io.BytesIO(order.task)).load()
-        except Exception as error:  # whatever importing a module of the user raises
+        except BaseException as error:  # whatever importing a module of the user raises
             return Failure.of(error)
         self.kept = perform(function, self._placed, small, share=True)
         return self.kept.by_address() if isinstance(self.kept, Parcel) else self.kept
 
+    def clear(self) -> None:
+        """Drop everything."""
+        self._placed = self._broken = self.kept = None
+
     def _open(self, parcel: Parcel) -> None:
-        self._placed = self._broken = None  # first: both may not fit side by side
+        self.clear()  # first: both may not fit side by side
         try:
             self._placed = parcel.open(writable=False, unpickler=_Unpickler)
         except BaseException as error:  # also the SystemExit of a script that is imported for a name in it
@@ -104,11 +111,14 @@ def main(descriptor: int, parent: int) -> None:
     desk = Desk()
     with Connection(descriptor) as connection, one_blas_thread():
         try:
-            connection.send_bytes(b"")  # ready
+            connection.send_bytes(READY)
             while True:
                 data = connection.recv_bytes()
-                if not data:
+                if data == END:
                     return
+                if data == CLEAR:
+                    desk.clear()
+                    continue
                 order: Order = pickle.loads(data)
                 answer = (order.index, desk.carry_out(order))
                 connection.send_bytes(pickle.dumps(answer, protocol=5))
@@ -148,7 +158,8 @@ def main_file() -> dict[str, Any]:
     path = getattr(module, "__file__", None)
     if name is not None:
         return {"init_main_from_name": name}
-    return {} if path is None else {"init_main_from_path": os.path.abspath(path)}
+    # Standard input has a name as well.
+    return {"init_main_from_path": os.path.abspath(path)} if path and os.path.isfile(path) else {}
 
 
 def check_not_importing_main() -> None:

@@ -153,7 +153,8 @@ class Covariance(Statistic[Moments, CovarianceResult]):
             return state
         state.scatter += other.scatter
         row = np.empty((1, len(state.mean)))
-        _join(state, (other.mean, other.rest), other.weight, row[0])
+        with np.errstate(invalid="ignore", over="ignore"):
+            _join(state, (other.mean, other.rest), other.weight, row[0])
         syrk(row, state.scatter, beta=1.0)
         state.squared_weight += other.squared_weight
         state.n_rows += other.n_rows

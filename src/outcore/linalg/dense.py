@@ -43,7 +43,9 @@ _INTEGERS: dict[str, Callable[[int], Any]] = {
     "long": ctypes.c_long,
     "long long": c_int64,
 }
-_ARGUMENTS = {"dsyrk": 10, "dtrmm": 11}
+_ARGUMENTS = {"dsyrk": 10, "dtrmm": 11, "dgelqf": 8}
+#: Columns that LAPACK factorises together: its working memory is so many values for each row.
+LAPACK_COLUMNS = 64
 
 
 def syrk(z: NDArray[np.float64], out: NDArray[np.float64], *, beta: float = 0.0) -> None:
@@ -132,6 +134,42 @@ def mirror(out: NDArray[np.float64]) -> None:
         out[high:, low:high] = out[low:high, high:].T
 
 
+def triangular_factor(z: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the upper triangular R with ``R.T @ R = z.T @ z``, of shape (min(n, d), d); `z` is overwritten.
+
+    Parameters
+    ----------
+    z : ndarray of float64, shape (n, d), C-contiguous
+
+    Notes
+    -----
+    Memory: the result, and 64 values for each column; `np.linalg.qr` takes three times `z`.
+    """
+    n, d = z.shape
+    if not (z.flags.c_contiguous and z.flags.writeable and z.dtype == np.float64):
+        raise ValueError(
+            f"{z.dtype} with strides {z.strides}; contiguous rows of float64 needed, to write to"
+        )
+    found = _blas("dgelqf")
+    if found is None or not z.size:
+        return np.asarray(np.linalg.qr(z, mode="r"))
+    dgelqf, integer = found
+    # Our rows are LAPACK's columns: it makes L @ Q of the transpose, and L is the transpose of R.
+    tau, work, info = np.empty(min(n, d)), np.empty(LAPACK_COLUMNS * d), integer(0)
+    dgelqf(
+        byref(integer(d)),
+        byref(integer(n)),
+        z.ctypes.data,
+        byref(integer(d)),
+        tau.ctypes.data,
+        work.ctypes.data,
+        byref(integer(len(work))),
+        byref(info),
+    )
+    factor: NDArray[np.float64] = np.triu(z[: min(n, d)])
+    return factor
+
+
 def row_dots(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """Multiply row by row and add up: ``out[i] = a[i] @ b[i]``."""
     np.vecdot(a, b, out=out)
@@ -208,11 +246,11 @@ def _trmm_by_panels(y: NDArray[np.float64], u: NDArray[np.float64]) -> None:
 
 @cache
 def _blas(name: str) -> tuple[Callable[..., None], Callable[[int], Any]] | None:
-    """Return the function of SciPy's BLAS and the type of its integers; None if it cannot be reached."""
+    """Return the function of SciPy's BLAS or LAPACK and the type of its integers; None if out of reach."""
     try:
-        from scipy.linalg import cython_blas  # here: loading SciPy takes as long as a large product
+        from scipy.linalg import cython_blas, cython_lapack  # here: SciPy takes as long as a large product
 
-        capsule = cython_blas.__pyx_capi__[name]
+        capsule = (cython_lapack if name == "dgelqf" else cython_blas).__pyx_capi__[name]
     except (ImportError, AttributeError, KeyError):
         return None
     naming, pointing = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer

@@ -20,13 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from outcore.array.blockwise import in_memory
+from outcore.array.handle import Array
 from outcore.array.opening import asarray
 from outcore.blocks.finite import refuse_nonfinite
 from outcore.blocks.reducing import run_pass
 from outcore.blocks.statistic import Block, Cost, Rows, RowTarget, Share, Statistic
 from outcore.errors import ShapeError
 from outcore.linalg.arguments import check_rows, named, parameter, refuse_nonfinite_entries
-from outcore.linalg.dense import PIECE_ROWS, piece_rows, row_dots, trmm
+from outcore.linalg.dense import PANEL, PIECE_ROWS, piece_rows, row_dots, trmm
 from outcore.settings import MemoryLike, ProgressLike
 
 
@@ -64,7 +66,7 @@ class QuadraticForm(Statistic[None, Any]):
         bound._shape = given.shape
         bound._target = share.target(self.out, given.shape[:-2], np.float64)
         if share.making:
-            bound._triangles = _folded(np.asarray(given), given.shape[:-2], d)
+            bound._triangles = _folded(given)
         return bound
 
     def cost(self, rows: Rows, block_rows: int) -> Cost:
@@ -182,15 +184,23 @@ def quadratic_form(
     return found
 
 
-def _folded(given: NDArray[Any], many: tuple[int, ...], d: int) -> NDArray[np.float64]:
+def _folded(given: Array) -> NDArray[np.float64]:
     """Return, for each Q, the triangle with the same quadratic form; below the diagonal is anything."""
+    *many, d, _ = given.shape
     triangles = np.empty((prod(many), d, d))
+    held = in_memory(given)
+    rows = triangles if many else triangles.reshape(d, d)
+    # From disk a part at a time: no second Q is held.
+    step = 1 if many else PANEL
+    for low in range(0, len(rows), step):
+        rows[low : low + step] = (given if held is None else held)[low : low + step]
     for i, triangle in enumerate(triangles):
-        square = given[i] if many else given
-        refuse_nonfinite_entries(square, "Q", (i,) if many else ())
-        triangle[...] = square.T
-        np.add(triangle, square, out=triangle)
-        np.fill_diagonal(triangle, square.diagonal())
+        refuse_nonfinite_entries(triangle, "Q", (i,) if many else ())
+        for low in range(0, d, PANEL):
+            high = min(low + PANEL, d)
+            corner = triangle[low:high, low:high]
+            corner[...] = np.triu(corner + corner.T, 1) + np.diag(corner.diagonal())
+            triangle[low:high, high:] += triangle[high:, low:high].T
     return triangles
 
 

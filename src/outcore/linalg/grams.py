@@ -107,11 +107,13 @@ class Gram(SplitStatistic[Weighed, NDArray[np.float64]]):
         if self.weighted and block.weights is not None:
             weights = block_weights(block, None if block.weights.ndim == 1 else part)
             kept = counting_rows(weights)
-            state.weight += float(weights.sum())
-            buffer = block.scratch("gram", (piece_rows(values.shape[1], len(values)), values.shape[1]))
-            for rows, w in pieces(values, weights, kept, buffer):
-                scaled = np.multiply(rows, np.sqrt(w)[:, np.newaxis], out=buffer[: len(rows)])
-                syrk(scaled, state.matrix, beta=1.0)
+            n, d = values.shape
+            buffer = block.scratch("gram", (piece_rows(d, n), d))
+            with np.errstate(invalid="ignore", over="ignore"):
+                state.weight += float(weights.sum())
+                for rows, w in pieces(values, weights, kept, buffer):
+                    scaled = np.multiply(rows, np.sqrt(w)[:, np.newaxis], out=buffer[: len(rows)])
+                    syrk(scaled, state.matrix, beta=1.0)
         else:
             syrk(values, state.matrix, beta=1.0)
         # The diagonal sums squares: nothing that is not finite can hide there.

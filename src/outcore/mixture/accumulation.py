@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 #: Rows that are multiplied together.
-ROWS, SINGLE_ROWS = 1024, 2048
+ROWS, SINGLE_ROWS = 1024, 4096
 #: With more than this part of a block's rows, all are taken: gathering them costs as much as products with 0.
 NEARLY_ALL = 0.85
 
@@ -67,25 +67,26 @@ def add_weak_moments(
 
     Parameters
     ----------
-    rows : ndarray of float32, shape (n, d)
-        Shifted.
-    mean : ndarray of float32, shape (d,)
+    rows : ndarray of float32, shape (n, 1 + d)
+        Shifted, behind a first column that does not matter.
+    mean : ndarray of float32, shape (1 + d,)
         Shifted too.
     shares, first, second, block
         See `add_moments`.
     """
     chosen = np.flatnonzero(shares < 0)
-    d = rows.shape[1]
+    d = rows.shape[1] - 1
     for low in range(0, len(chosen), SINGLE_ROWS):
         some = chosen[low : low + SINGLE_ROWS]
         # Relative to the largest, since squares of the least shares are beyond single precision.
         weak = -shares[some]
         largest = weak.max()
         roots = np.sqrt(weak / largest).astype(np.float32)
-        z = block.scratch("singles", (len(some), d), np.float32)
+        z = block.scratch("weighted singles", (len(some), 1 + d), np.float32)
         np.take(rows, some, axis=0, out=z, mode="clip")
         np.subtract(z, mean, out=z)
         np.multiply(z, roots[:, np.newaxis], out=z)
+        z = z[:, 1:]
         np.add(first, (roots @ z) * largest, out=first)
         # NumPy multiplies a matrix by its own transpose as a symmetric product.
         products = block.scratch("single products", (d, d), np.float32)

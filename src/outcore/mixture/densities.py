@@ -26,10 +26,11 @@ from outcore.executors.blas_threads import one_blas_thread
 from outcore.linalg.dense import row_dots, trmm
 from outcore.mixture.distances import (
     PACKED_BELOW,
+    PACKED_BYTES,
     centred_distances,
     pack_panels,
     packed_distances,
-    panel_distances,
+    panel_numbers,
     product_numbers,
 )
 
@@ -39,7 +40,7 @@ Floats = NDArray[np.float64]
 #: lose log2(NEAR) bits of the 53, their squares twice as many where they are multiplied out: 1e-11 remains.
 NEAR = 256.0
 #: Rows that are worked on together: products of a few hundred rows run at full speed, and stay in the cache.
-FEWEST_ROWS, MOST_ROWS = 512, 4096
+FEWEST_ROWS, MOST_ROWS = 1024, 4096
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Components:
         Minus infinity for a component that nothing belongs to.
     means : ndarray of shape (K, d)
     precisions_cholesky : ndarray
-        As scikit-learn's: (K, d, d) upper triangular, (d, d), (K, d) or (K,); 1 / deviation for the last two.
+        As scikit-learn's: upper triangular, zero below the diagonal, (K, d, d) or (d, d); one divided by the
+        deviations, (K, d) or (K,).
     """
 
     covariance_type: str
@@ -90,7 +92,8 @@ class Components:
         spread = float(self._spread().max())
         self._set("spread", spread)
         self._set("near", spread < NEAR)
-        packed = self.covariance_type == "full" and d < PACKED_BELOW and self.near
+        small = d < PACKED_BELOW and 8 * panel_numbers(len(u), d) <= PACKED_BYTES
+        packed = self.covariance_type == "full" and small and self.near
         self._set("panels", pack_panels(u, offsets) if packed else ())
 
     def _set(self, name: str, value: object) -> None:
@@ -151,10 +154,9 @@ def density_buffers(components: Components, n_rows: int) -> dict[str, int]:
     kind, near = components.covariance_type, components.near
     n = min(n_rows, piece_rows(components))
     sizes = {"log probabilities": 8 * k * n, "rows": 8 * n * d}
-    if kind == "full" and near:
-        together = k if components.panels else 1
-        sizes |= {"products": 8 * product_numbers(together, d, n), "partial distances": 8 * together * n}
-        sizes["rows"] += 8 * n if components.panels else 0
+    if components.panels:
+        sizes |= {"products": 8 * product_numbers(k, d, n), "partial distances": 8 * k * n}
+        sizes["rows"] += 8 * n
     elif kind == "tied":
         sizes |= {"norms": 8 * n} if near else {"away": 8 * n * d}
     elif kind != "full" and near:
@@ -214,11 +216,6 @@ def _full(components: Components, rows: Floats, block: Block, out: Floats) -> No
         packed_distances(components.panels, led, block, out)
         return
     shifted = block.scratch("rows", (n, d))
-    if components.near:
-        np.subtract(rows, components.shift, out=shifted)
-        for k in range(components.n_components):
-            panel_distances(u[k], components.offsets[k], shifted, block, out[k])
-        return
     for k in range(components.n_components):
         np.subtract(rows, components.means[k], out=shifted)
         centred_distances(u[k], shifted, out[k])
@@ -230,7 +227,7 @@ def _tied(components: Components, rows: Floats, block: Block, out: Floats) -> No
     white = block.scratch("rows", rows.shape)
     np.subtract(rows, components.shift, out=white)
     trmm(white, u)
-    means = components.offsets @ np.triu(u)
+    means = components.offsets @ u
     if not components.near:
         away = block.scratch("away", rows.shape)
         for k, mean in enumerate(means):

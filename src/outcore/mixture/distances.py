@@ -1,13 +1,14 @@
 """Squared distances of rows to the means of components, in the metric of each component's precision.
 
-Hands to   : mixture.densities, mixture.early_exit
+Hands to   : mixture.densities, mixture.early_exit, mixture.screening
 
 Results are (K, n): a component's distances are contiguous, and everything that follows runs along rows.
 
-The triangle is cut into panels of columns, of which the first need the first features only; the shift to each
-mean is one more row of the matrices, where a pass over the rows would cost a tenth of the product. Measured
-against a triangular product and a dot product for each component (one thread, d * d useful flops for a row
-and component): 46 GF/s against 38 for d = 100, 53 against 48 for d = 300, 54 against 53 for d = 900.
+Two ways, both measured on one thread in useful flops (d * d for a row and component):
+- panels of columns of all components, of which the first need the first features only; the shift to each mean
+  is one more row of the matrices: 46 GF/s for d = 100, 53 for d = 300;
+- a triangular product in place and a dot product, one component at a time: 38, 48, and 54 for d = 900.
+Panels of one component alone were rejected: 42 GF/s for d = 900.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ Floats = NDArray[np.float64]
 NARROWEST, WIDEST = 10, 96
 #: Products of one call stay in the cache of a core until they are squared: at most so many numbers.
 PRODUCTS = 1 << 17
-#: Smaller matrices are copied into panels of all components: products with a single one are small, and slow.
-PACKED_BELOW = 256
+#: Smaller matrices are copied into panels, as long as these do not take more than that.
+PACKED_BELOW, PACKED_BYTES = 400, 128 << 20
 
 
 def panel_edges(n_features: int) -> list[tuple[int, int]]:
@@ -54,6 +55,7 @@ def pack_panels(upper: Floats, offsets: Floats, dtype: DTypeLike = np.float64) -
     Parameters
     ----------
     upper : ndarray of shape (K, d, d)
+        Zero below the diagonal.
     offsets : ndarray of shape (K, d)
         Means, less what is taken off the rows.
     dtype : dtype
@@ -70,9 +72,6 @@ def pack_panels(upper: Floats, offsets: Floats, dtype: DTypeLike = np.float64) -
         panel = np.empty((len(upper), high - low, high + 1), dtype)
         panel[:, :, 0] = moved[:, low:high]
         panel[:, :, 1:] = upper[:, :high, low:high].transpose(0, 2, 1)
-        # The matrices may hold anything below the diagonal.
-        for column in range(low, high):
-            panel[:, column - low, column + 2 :] = 0.0
         panels.append(panel)
     return tuple(panels)
 
@@ -92,20 +91,6 @@ def packed_distances(
             y = block.scratch("products", (len(some), width, n), out.dtype)
             np.matmul(some.reshape(-1, length), rows[:, :length].T, out=y.reshape(-1, n))
             np.einsum("kwn,kwn->kn", y, y, out=sums[k : k + together])
-        if i:
-            np.add(out, part, out=out)
-
-
-def panel_distances(upper: Floats, offset: Floats, rows: Floats, block: Block, out: Floats) -> None:
-    """Fill `out`, shape (n,), for one large matrix, in panels that are not copied."""
-    n, d = rows.shape
-    part = block.scratch("partial distances", (n,))
-    moved = offset @ upper
-    for i, (low, high) in enumerate(panel_edges(d)):
-        y = block.scratch("products", (high - low, n))
-        np.matmul(upper[:high, low:high].T, rows[:, :high].T, out=y)
-        np.subtract(y, moved[low:high, np.newaxis], out=y)
-        np.einsum("wn,wn->n", y, y, out=part if i else out)
         if i:
             np.add(out, part, out=out)
 

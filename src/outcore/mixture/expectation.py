@@ -39,10 +39,12 @@ from outcore.mixture.screening import (
     choose,
     prepare,
     screened_log_probabilities,
+    single_rows,
     weak_below,
 )
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 
 #: A row concerns one component only where they are well separated; so many rows for each are fast together.
 ROWS_PER_COMPONENT = 256
@@ -166,14 +168,18 @@ class Expectation(SplitStatistic[Moments, Sums]):
 
         Negligible responsibilities are 0; weak ones, which are summed in single precision, have a minus sign.
         """
+        self._tabulate(block, table)
+
+    def _tabulate(self, block: Block, table: Floats) -> Singles | None:
+        """Fill the table, and return the rows in single precision if they were needed."""
         components, screen = self.components, self.screen
         k, n = components.n_components, len(block)
         weights = self._checked_weights(block)
         way = "double" if screen is None else choose(components, screen, block)
-        found = None
+        found, singles = None, None
         if screen is not None and way != "double":
             found = block.scratch("all probabilities", (k, n))
-            screened_log_probabilities(components, screen, way, block, found)
+            singles = screened_log_probabilities(components, screen, way, block, found)
         step = piece_rows(components)
         for low in range(0, n, step):
             high = min(low + step, n)
@@ -188,6 +194,7 @@ class Expectation(SplitStatistic[Moments, Sums]):
         # NaN or infinity in a row make its density one of them, whatever was skipped.
         if not np.isfinite(table[:, -1].sum()):
             self._explain(block, table[:, -1])
+        return singles
 
     def _normalise(self, found: Floats, table: Floats) -> None:
         """Turn log probabilities, shape (K, n), into responsibilities."""
@@ -249,29 +256,28 @@ class Expectation(SplitStatistic[Moments, Sums]):
     def update(self, state: list[Moments], block: Block) -> list[Moments]:
         """Take in a block; what the parts have in common is computed once."""
         table = block.scratch("_table", (len(block), self.table_columns))
-        self.tabulate(block, table)
-        singles = self._single_rows(block, table[:, :-1])
+        singles = self._tabulate(block, table)
+        if singles is None:
+            singles = self._single_rows(block, table[:, :-1])
         for part in range(self.n_parts):
             state[part] = self._add(part, state[part], block, table, singles)
         return state
 
     def update_part(self, part: int, state: Moments, block: Block, table: Floats) -> Moments:
         """Take a block into the sums of one component, or of all."""
-        return self._add(part, state, block, table, self._single_rows(block, table[:, part : part + 1]))
+        singles = self._single_rows(block, table[:, part : part + 1])
+        return self._add(part, state, block, table, singles)
 
-    def _single_rows(self, block: Block, shares: Floats) -> NDArray[np.float32] | None:
-        """Return the rows, shifted, in single precision if some of them are weak."""
+    def _single_rows(self, block: Block, shares: Floats) -> Singles | None:
+        """Return the rows in single precision if some of them are weak."""
         if self.screen is None or not self.screen.singles or not (shares < 0).any():
             return None
-        rows = block.scratch("all singles", block.values.shape, np.float32)
-        with np.errstate(over="ignore", under="ignore"):
-            np.subtract(block.values, self.components.shift, out=rows, casting="same_kind")
-        return rows
+        return single_rows(self.components, block.values, block)
 
     def _add(
-        self, part: int, state: Moments, block: Block, table: Floats, singles: NDArray[np.float32] | None
+        self, part: int, state: Moments, block: Block, table: Floats, singles: Singles | None
     ) -> Moments:
-        components, values = self.components, block.values
+        components = self.components
         if self.pooled:
             shares = table[:, :-1]
             state.weights += shares.sum(axis=0)
@@ -280,17 +286,18 @@ class Expectation(SplitStatistic[Moments, Sums]):
             own = block.scratch("shares", (len(table),))
             np.copyto(own, table[:, part])
             first, second = state.first[0], state.second[0]
-            add_moments(values, own, components.means[part], first, second, block)
+            add_moments(block.values, own, components.means[part], first, second, block)
             if singles is not None:
-                offset = components.offsets[part].astype(np.float32)
+                offset = np.concatenate([[0.0], components.offsets[part]]).astype(np.float32)
                 add_weak_moments(singles, own, offset, first, second, block)
             np.abs(own, out=own)
             state.weights[0] += own.sum()
         if part == 0:
-            log_densities, weights = table[:, -1], block.weights
-            if weights is None:
+            log_densities = table[:, -1]
+            if block.weights is None:
                 state.likelihood += (log_densities.sum(), len(table))
             else:
+                weights = np.asarray(block.weights, np.float64)
                 state.likelihood += (np.dot(weights, log_densities), weights.sum())
         return state
 

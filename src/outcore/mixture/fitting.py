@@ -17,9 +17,9 @@ import numpy as np
 
 from outcore import progress as bars
 from outcore.array.handle import Array
-from outcore.blocks.planning import asked, plan
+from outcore.blocks.planning import Plan, Planned, asked, plan
 from outcore.blocks.reducing import run_pass, session
-from outcore.blocks.statistic import Block
+from outcore.blocks.statistic import Block, Cost, Rows
 from outcore.blocks.streaming import row_blocks
 from outcore.errors import OptionError, ShapeError
 from outcore.estimation.sampling import random_state
@@ -28,7 +28,7 @@ from outcore.mixture.checkpoint import Checkpoint
 from outcore.mixture.densities import Components
 from outcore.mixture.expectation import Expectation, Sums
 from outcore.mixture.identity import identify
-from outcore.mixture.initialising import first_parameters
+from outcore.mixture.initialising import BLAS_BYTES, first_parameters, require_start, start_parts
 from outcore.mixture.iterating import Reached, Search, Trial
 from outcore.mixture.parameters import Given, Parameters, covariance_shape
 from outcore.mixture.watching import Steps, Watch
@@ -96,14 +96,41 @@ def search(job: Job) -> Trial:
         np.zeros((wishes.n_components, d)),
         np.broadcast_to(1.0, shape),
     )
-    expectation = Expectation(placeholder.components())
+    found = _plan(job, wishes, placeholder.components())
     if asked():
-        run_pass(job.what, job.array, [expectation], weights=job.weights)
-    plan(run_pass, job.what, job.array, [expectation], weights=job.weights)
-    del expectation
+        raise Planned(found)
     if job.weights is not None:
         _check_weights(job.weights, wishes.n_components)
     return _run(job, wishes)
+
+
+class _Iteration(Expectation):
+    """An expectation beside which something is held: the best of the starts before."""
+
+    def __init__(self, components: Components, n_init: int) -> None:
+        super().__init__(components)
+        best = components.precisions_cholesky.nbytes + components.means.nbytes
+        self.held_bytes = best if n_init > 1 else 0
+
+    def cost(self, rows: Rows, block_rows: int) -> Cost:
+        """Count it with the parameters."""
+        cost = super().cost(rows, block_rows)
+        # What BLAS keeps from the work between two passes is not given back for the pass.
+        return replace(cost, parameter_bytes=cost.parameter_bytes + self.held_bytes + BLAS_BYTES)
+
+
+def _plan(job: Job, wishes: Wishes, components: Components) -> Plan:
+    """Plan one iteration; refuse what does not fit."""
+    iteration = _Iteration(components, wishes.n_init)
+    found = plan(run_pass, job.what, job.array, [iteration], weights=job.weights)
+    parts = dict(found.parts)
+    if not job.given.complete and job.before is None:
+        # Its memory is free again when the first pass begins.
+        n_rows, d = job.array.shape
+        require_start(n_rows, d, wishes)
+        start = sum(start_parts(n_rows, d, wishes).values())
+        parts["more while the start is found"] = max(0, start - sum(parts.values()))
+    return replace(found, parts=parts)
 
 
 def _run(job: Job, wishes: Wishes) -> Trial:
@@ -119,13 +146,14 @@ def _run(job: Job, wishes: Wishes) -> Trial:
     watch = Watch(wishes)
     nbytes = job.array.nbytes + (0 if job.weights is None else job.weights.nbytes)
     total = nbytes * max(wishes.max_iter, 1) * wishes.n_init
-    with bars.bar("fit", total, details=watch.details) as advance, session():
+    done = reached.init * wishes.max_iter
+    done += len(reached.current.lower_bounds) if reached.current is not None else 0
+    with bars.bar("fit", total, done=nbytes * done, details=watch.details) as advance, session():
         steps = Steps(advance)
 
         def sum_up(components: Components) -> Sums:
-            (sums,) = run_pass(
-                job.what, job.array, [Expectation(components)], weights=job.weights, progress=steps
-            )
+            iteration = _Iteration(components, wishes.n_init)
+            (sums,) = run_pass(job.what, job.array, [iteration], weights=job.weights, progress=steps)
             found: Sums = sums
             return found
 

@@ -37,13 +37,13 @@ def expectation_buffers(components: Components, n_rows: int) -> dict[str, int]:
         if bounds:
             q = min(k, d, MOST_DIRECTIONS)
             sizes["projected"] = 8 * least * (q + 1)
-            sizes["products"] = max(sizes["products"], 8 * product_numbers(k, q, least))
+            sizes["products"] = max(sizes.get("products", 0), 8 * product_numbers(k, q, least))
         if singles:
             sizes["single distances"] = 4 * k * least
-            sizes["singles"] = 4 * max(least * (d + 1), min(n, SINGLE_ROWS) * d)
-            sizes["all singles"] = 4 * n * d
+            sizes["weighted singles"] = 4 * min(n, SINGLE_ROWS) * (d + 1)
+            sizes["single rows"] = 4 * n * (d + 1)
             sizes |= {"single products": 4 * d * d, "scaled products": 8 * d * d}
-            sizes["products"] = max(sizes["products"], 4 * product_numbers(k, d, least))
+            sizes["products"] = max(sizes.get("products", 0), 4 * product_numbers(k, d, least))
     return sizes
 
 

@@ -16,7 +16,7 @@ first covariances are then ``reg_covar`` alone. Here the rows nearest to a centr
 
 from __future__ import annotations
 
-from math import prod
+from math import log, prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from outcore.blocks.statistic import Block
 from outcore.cluster.nearest import Nearest
 from outcore.cluster.seeding import kmeans_plus_plus
 from outcore.estimation.sampling import Random, sample_rows, sample_size
+from outcore.executors.blas_threads import one_blas_thread
 from outcore.mixture.parameters import Given, Parameters, add_to_diagonal, covariance_shape
 from outcore.mixture.whitening import covariances_of, whiten
 from outcore.mixture.wishes import Wishes
@@ -37,6 +38,8 @@ ENOUGH = 10
 ROUNDS = 30
 #: Rows whose distances, or products, are formed together.
 PIECE = 1024
+#: What BLAS packs for the calling thread.
+BLAS_BYTES = 2 << 20
 
 Floats = NDArray[np.float64]
 
@@ -74,6 +77,42 @@ def first_parameters(
     -----
     Memory: the sample, twice; K numbers for each of its rows; the covariances, twice.
     """
+    # Sums are rounded in other places by several threads, and how many there are is not ours to say.
+    with one_blas_thread():
+        return _first_parameters(array, weights, given, wishes, rng)
+
+
+def start_parts(n_rows: int, n_features: int, wishes: Wishes) -> dict[str, int]:
+    """Say what memory the start takes, in bytes."""
+    k, d = wishes.n_components, n_features
+    size = sample_size(n_rows, d, k, wishes.init_rows)
+    matrices = 8 * prod(covariance_shape(wishes.covariance_type, k, d))
+    return {
+        "rows of the start": 8 * size * d,
+        # Distances to the candidates of k-means++ and shares in the components; pieces; what BLAS packs.
+        "working memory": 8 * size * (k + 8 + int(log(k))) + 16 * PIECE * (d + k) + BLAS_BYTES,
+        "covariances": 2 * matrices + 24 * d * d * (wishes.covariance_type in ("full", "tied")),
+    }
+
+
+def require_start(n_rows: int, n_features: int, wishes: Wishes) -> None:
+    """Refuse a start that does not fit in the budget.
+
+    Raises
+    ------
+    MemoryBudgetError
+    """
+    size = sample_size(n_rows, n_features, wishes.n_components, wishes.init_rows)
+    budget.require(
+        f"the start of GaussianMixture(n_components={wishes.n_components}) from {size} rows",
+        start_parts(n_rows, n_features, wishes),
+        cure="Use a smaller init_rows, or give weights_init, means_init and precisions_init.",
+    )
+
+
+def _first_parameters(
+    array: Array, weights: Array | None, given: Given, wishes: Wishes, rng: Random
+) -> tuple[Parameters, Floats]:
     kind = wishes.covariance_type
     if given.weights is not None and given.means is not None and given.whitening is not None:
         start = Parameters(kind, given.weights, given.means, given.whitening)
@@ -114,15 +153,7 @@ def _sample(array: Array, weights: Array | None, wishes: Wishes, rng: Random) ->
     n_rows, d = array.shape
     k = wishes.n_components
     size = sample_size(n_rows, d, k, wishes.init_rows)
-    budget.require(
-        f"the start of GaussianMixture(n_components={k}) from {size} rows",
-        {
-            "rows": 8 * size * d,
-            "working memory": 8 * size * (k + 8) + 32 * PIECE * (d + k),
-            "covariances": 16 * prod(covariance_shape(wishes.covariance_type, k, d)),
-        },
-        cure="Use a smaller init_rows, or give weights_init, means_init and precisions_init.",
-    )
+    require_start(n_rows, d, wishes)
     sample = sample_rows(array, size, rng, weights)
     if sample.weights is None:
         return sample.rows, np.ones(len(sample.rows))

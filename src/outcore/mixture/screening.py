@@ -16,9 +16,12 @@ Guarantees
 - *Negligible* is a responsibility r below 2**-63 of the component's weight. All such rows together make less
   than 2**-63 of the rows that the component stands for: 1/1000 of the last bit of its sums, so that moments
   of rows 30 deviations away do not change either.
-- *Weak* is r below 2**-29 d (d <= 256) of the component's weight. Single precision has 29 bits less than
-  double, so an error in the last bits of a weak responsibility is, relative to the component's sums, one in
-  the last bits of d: as the rounding of the squared distance, d squares, of a row that belongs to it.
+- *Weak* is r below 2**-29 d (d <= 64) of the component's weight. Single precision has 29 bits less than
+  double, so the error of such a share is, relative to the component's sums, at most d times one in the last
+  bits of its squared distance, and of either sign: sums of many rows stay the same to 1e-13, as they do when
+  the order of summation changes. The share itself is exact to 64 times the rounding of a squared distance.
+- The weight is the one that the pass begins with. Of a component that loses all but a millionth of it in one
+  iteration, which is less than a row as a rule, fewer digits stay the same.
 - Rows that single precision cannot hold are computed in double precision, all pairs.
 """
 
@@ -27,6 +30,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +67,7 @@ GATHERED, SINGLE = 1.35, 0.52
 
 def weak_below(n_features: int) -> float:
     """Return the responsibility, relative to the weight of the component, below which a row is weak."""
-    return 2.0**-29 * min(n_features, 256)
+    return 2.0**-29 * min(n_features, 64)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def _singles(components: Components) -> tuple[Singles, ...]:
         return ()
     u = components.precisions_cholesky
     diagonals = np.diagonal(u, axis1=1, axis2=2)
-    if not (np.abs(np.triu(u)).max() < SINGLE_RANGE and diagonals.min() > 1 / SINGLE_RANGE):
+    if not (max(u.max(), -u.min()) < SINGLE_RANGE and diagonals.min() > 1 / SINGLE_RANGE):
         return ()
     if components.panels:
         return tuple(p.astype(np.float32) for p in components.panels)
@@ -143,7 +147,7 @@ def _cheapest(components: Components, screen: Screen, block: Block) -> str:
         left = np.count_nonzero(other >= best + lowest) / SAMPLE
         costs["bounds"] = screen.projection.flops / components.n_features**2 + GATHERED * max(left, 1.0)
     if screen.singles:
-        _single(components, screen, rows, block, other)
+        _single(components, screen, single_rows(components, rows, block), block, other)
         close = exact >= best - 100.0
         # Relative to the squared distance; its square root's sum of products is what was rounded.
         away = np.abs(exact - components.log_norms[:, np.newaxis]) + 1.0
@@ -155,23 +159,25 @@ def _cheapest(components: Components, screen: Screen, block: Block) -> str:
 
 def screened_log_probabilities(
     components: Components, screen: Screen, way: str, block: Block, out: Floats
-) -> None:
+) -> Singles | None:
     """Fill `out`, shape (K, n), for all rows of a block: exactly for likely pairs.
 
     Negligible pairs get minus infinity, or an exact number too; weak ones may get one in single precision.
+    Returns the rows in single precision if that was the way.
     """
     values = block.values
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         if way == "single":
-            _each_piece(_single, components, screen, block, out)
+            singles = single_rows(components, values, block)
+            _each_piece(_single, components, screen, singles, block, out)
             best = out.max(axis=0)
             np.subtract(best, np.abs(best) * ERROR, out=best)
             lowest = _floor(components, weak_below(components.n_features))
             for k in range(components.n_components):
                 # Negated, so that NaN is looked at.
                 _exact(components, k, np.flatnonzero(~(out[k] < best + lowest[k])), values, block, out[k])
-            return
-        _each_piece(_bounds, components, screen, block, out)
+            return singles
+        _each_piece(_bounds, components, screen, values, block, out)
         first = out.argmax(axis=0)
         best = np.empty(len(values))
         for k in range(components.n_components):
@@ -183,18 +189,20 @@ def screened_log_probabilities(
             likely = ~(out[k] < best + lowest[k])
             out[k, ~likely] = -np.inf
             _exact(components, k, np.flatnonzero(likely & (first != k)), values, block, out[k])
+        return None
 
 
 def _each_piece(
-    way: Callable[[Components, Screen, Floats, Block, Floats], None],
+    way: Callable[[Components, Screen, NDArray[Any], Block, Floats], None],
     components: Components,
     screen: Screen,
+    rows: NDArray[Any],
     block: Block,
     out: Floats,
 ) -> None:
     step = piece_rows(components)
     for low in range(0, out.shape[1], step):
-        way(components, screen, block.values[low : low + step], block, out[:, low : low + step])
+        way(components, screen, rows[low : low + step], block, out[:, low : low + step])
 
 
 def _bounds(components: Components, screen: Screen, rows: Floats, block: Block, out: Floats) -> None:
@@ -208,13 +216,19 @@ def _floor(components: Components, share: float) -> Floats:
     return np.maximum(floors, -700.0)[:, np.newaxis]
 
 
-def _single(components: Components, screen: Screen, rows: Floats, block: Block, out: Floats) -> None:
+def single_rows(components: Components, rows: Floats, block: Block) -> Singles:
+    """Return the rows, shifted, in single precision and behind a 1: shape (n, 1 + d)."""
     n, d = rows.shape
-    led = block.scratch("singles", (n, d + 1), np.float32)
+    led = block.scratch("single rows", (n, d + 1), np.float32)
     led[:, 0] = 1.0
-    np.subtract(rows, components.shift, out=led[:, 1:], casting="same_kind")
+    with np.errstate(over="ignore", under="ignore"):
+        np.subtract(rows, components.shift, out=led[:, 1:], casting="same_kind")
+    return led
+
+
+def _single(components: Components, screen: Screen, rows: Singles, block: Block, out: Floats) -> None:
     found = block.scratch("single distances", out.shape, np.float32)
-    packed_distances(screen.singles, led, block, found)
+    packed_distances(screen.singles, rows, block, found)
     np.multiply(found, -0.5, out=out)
     np.add(out, components.log_norms[:, np.newaxis], out=out)
 

@@ -148,7 +148,8 @@ class Storage(ABC):
 
         For callers that read in several threads themselves.
         """
-        self.read_windows(np.array([start], np.int64), len(out), out[None])
+        if out.size:
+            self.read_windows(np.array([start], np.int64), len(out), out[None])
 
     def read_rows_bytes(self, n_rows: int) -> int:
         """Count the bytes that `read_rows` needs besides `out`, at most."""
