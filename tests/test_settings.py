@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import outcore as oc
-from outcore import budget
+from outcore import budget, settings
 
 GB = 10**9
 
@@ -94,3 +94,16 @@ def test_options_reach_the_reading_of_small_arrays() -> None:
     array = oc.asarray(np.zeros(1000))
     with oc.options(memory=4000), pytest.raises(oc.errors.MemoryBudgetError):
         array[:]
+
+
+def test_tasks_have_the_options_of_the_caller_but_not_its_executor() -> None:
+    from contextvars import copy_context
+
+    with oc.options(memory="1GB", executor=3, progress=True):
+        inside = settings.for_tasks()
+        context = copy_context()
+        context.run(settings.adopt, inside)
+        assert settings.current().executor == 3
+    found = context.run(settings.current)
+    assert (found.memory, found.executor, found.progress, found.in_task) == ("1GB", None, False, True)
+    assert not settings.current().in_task

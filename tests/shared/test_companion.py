@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import select
+import subprocess
 import sys
 import threading
 from typing import Any
@@ -126,3 +127,24 @@ def test_where_the_kernel_does_not_tell_the_worker_looks(tmp_path: Any) -> None:
         program.kill(program.process.pid)
         assert program.wait_until_gone(PATIENCE_S) == set()
         assert program.stderr == ""
+
+
+FOLLOWER = """
+import sys, time
+from outcore.shared import companion
+companion.follow(int(sys.argv[1]))
+assert companion.running()
+print("follows", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_worker_that_multiprocessing_did_not_start_follows_whom_it_is_told() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as followed:
+        command = [sys.executable, "-c", FOLLOWER, str(followed.pid)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+            assert follower.stdout is not None
+            assert follower.stdout.readline() == "follows\n"
+            assert follower.poll() is None
+            followed.kill()
+            assert follower.wait(PATIENCE_S) == 1

@@ -25,6 +25,7 @@ from outcore.blocks.statistic import Block, Cost, Rows, Share, SplitStatistic
 from outcore.errors import OptionError
 from outcore.linalg.arguments import called, check_rows
 from outcore.linalg.dense import PIECE_ROWS, mirror, piece_rows, syrk, zeros
+from outcore.linalg.stacks import whole
 from outcore.linalg.weighing import block_weights, counting_rows, pieces, refuse_counting
 from outcore.settings import MemoryLike, ProgressLike
 
@@ -145,7 +146,7 @@ class Gram(SplitStatistic[Weighed, NDArray[np.float64]]):
         if shape is None or len(shape) == 1:
             mirror(state[0].matrix)
             return state[0].matrix
-        result = _whole([part.matrix for part in state])
+        result = whole([part.matrix for part in state])
         if result is None:
             result = np.empty((len(state), self._columns, self._columns))
             for part, matrix in enumerate(result):
@@ -173,17 +174,6 @@ class Gram(SplitStatistic[Weighed, NDArray[np.float64]]):
             f"weights{where} are zero in all {self._rows.n_rows} rows: there is nothing to sum.\n"
             f"Give weights of which at least one is larger than 0{leave}."
         )
-
-
-def _whole(matrices: list[NDArray[np.float64]]) -> NDArray[np.float64] | None:
-    """Return the array that `matrices` are the parts of, one behind the other; None if there is none."""
-    base = matrices[0].base if matrices else None
-    if not isinstance(base, np.ndarray) or base.shape != (len(matrices), *matrices[0].shape):
-        return None
-    found: NDArray[np.float64] = base
-    at = [matrix.ctypes.data for matrix in matrices]
-    whole = all(matrix.base is base for matrix in matrices) and at == [part.ctypes.data for part in found]
-    return found if whole else None
 
 
 def gram(

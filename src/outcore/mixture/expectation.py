@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from outcore.blocks.finite import refuse_nonfinite
 from outcore.blocks.statistic import Block, Cost, Rows, Share, SplitStatistic
 from outcore.errors import NonFiniteError, OptionError, ShapeError
-from outcore.linalg.dense import mirror
+from outcore.linalg.dense import mirror, zeros
+from outcore.linalg.stacks import whole
 from outcore.mixture.accumulation import add_moments, add_weak_moments
 from outcore.mixture.densities import (
     Components,
@@ -240,11 +241,22 @@ class Expectation(SplitStatistic[Moments, Sums]):
             "Drop such rows, or scale the columns: X / X.std(axis=0)."
         )
 
+    def zero(self) -> list[Moments]:
+        """Return the sums of no rows; second moments are parts of one array, which becomes the result."""
+        if self.pooled:
+            return super().zero()
+        d = self.components.n_features
+        seconds = zeros((self.n_parts, d, d))
+        return [
+            Moments(np.zeros(2), np.zeros(1), np.zeros((1, d)), seconds[part : part + 1])
+            for part in range(self.n_parts)
+        ]
+
     def zero_part(self, part: int) -> Moments:
         """Return the sums of no rows."""
         k, shape = self._part_shape()
         d = self.components.n_features
-        return Moments(np.zeros(2), np.zeros(k), np.zeros((k, d)), np.zeros(shape))
+        return Moments(np.zeros(2), np.zeros(k), np.zeros((k, d)), zeros(shape))
 
     def _part_shape(self) -> tuple[int, tuple[int, ...]]:
         """Return the components of a part, and the shape of its second moments."""
@@ -313,13 +325,16 @@ class Expectation(SplitStatistic[Moments, Sums]):
         """Put the parts together; they are emptied, so that the second moments are held once."""
         likelihood = state[0].likelihood
         if self.pooled:
-            whole = state[0]
-            return Sums(float(likelihood[0]), float(likelihood[1]), whole.weights, whole.first, whole.second)
+            only = state[0]
+            return Sums(float(likelihood[0]), float(likelihood[1]), only.weights, only.first, only.second)
         components = self.components
-        second = np.empty(second_shape(components))
+        found = whole([part.second[0] for part in state])
+        second = np.empty(second_shape(components)) if found is None else found
         weights, first = np.empty(components.n_components), np.empty(components.means.shape)
         for k, part in enumerate(state):
-            weights[k], first[k], second[k] = part.weights[0], part.first[0], part.second[0]
+            weights[k], first[k] = part.weights[0], part.first[0]
+            if found is None:
+                second[k] = part.second[0]
+                part.second = np.empty((0, 0, 0))  # given back at once
             mirror(second[k])
-            part.second = np.empty((0, 0, 0))
         return Sums(float(likelihood[0]), float(likelihood[1]), weights, first, second)
