@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import outcore as oc
-from outcore.linalg import Gram, QuadraticForm, dense
+from outcore.blocks.pages import MAPPED_BYTES
+from outcore.linalg import Gram, QuadraticForm
 from tests.linalg.cut_small import cut_small, matrices, weights_for
 
 
@@ -48,7 +49,7 @@ def test_large_enough_for_mapped_sums_and_whole_pieces() -> None:
     rng = np.random.default_rng(0)
     x, w = rng.normal(size=(20_000, 190)), rng.random((20_000, 2))
     w[rng.random(w.shape) < 0.4] = 0
-    assert dense.MAPPED_BYTES <= 8 * 190 * 190
+    assert MAPPED_BYTES <= 8 * 190 * 190
     check(oc.gram(x), wanted(x))
     check(oc.gram(x, w), wanted(x, w))
 

@@ -34,6 +34,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from outcore.blocks.pages import mapped
 from outcore.errors import DTypeError
 
 #: Buffers begin at cache lines: loads that straddle two of them cost more.
@@ -126,7 +127,7 @@ class Workspace:
         if found is None or len(found) < size:
             self._buffers.pop(name, None)
             del found
-            memory = np.empty(size + LINE_BYTES, np.uint8)
+            memory = mapped((size + LINE_BYTES,))
             skipped = -memory.ctypes.data % LINE_BYTES
             found = self._buffers[name] = memory[skipped : skipped + size]
         return found[:size].view(kind).reshape(shape)

@@ -17,15 +17,15 @@ compiled code.
 from __future__ import annotations
 
 import ctypes
-import mmap
 from collections.abc import Callable
 from ctypes import byref, c_double, c_int32, c_int64
 from functools import cache
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from outcore.blocks.pages import mapped
 
 #: Columns that are worked on together where BLAS has to be reached through general products.
 PANEL = 128
@@ -33,8 +33,6 @@ PANEL = 128
 #: these steps; but not fewer rows than let BLAS work at full speed (copy, triangular product and row dots of
 #: 900 columns: 96 % of the product's own speed with 512 rows, 92 % with 128).
 PIECE_BYTES, PIECE_ROWS = 1 << 19, 512
-#: Sums from this size on have a mapping of their own.
-MAPPED_BYTES = 1 << 18
 #: The types of BLAS's integers, as SciPy spells them in its signatures.
 _INTEGERS: dict[str, Callable[[int], Any]] = {
     "int": c_int32,
@@ -176,16 +174,8 @@ def row_dots(a: NDArray[np.float64], b: NDArray[np.float64], out: NDArray[np.flo
 
 
 def zeros(shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return zeros to sum into, in memory that goes back to the system with the array.
-
-    What `numpy.zeros` returns may be taken from the heap, which keeps it: one state after another would then
-    take more memory than was planned, and the triangle that nothing is written to would be filled with zeros.
-    """
-    size = 8 * prod(shape)
-    if size < MAPPED_BYTES:
-        return np.zeros(shape)
-    private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
-    return np.ndarray(shape, np.float64, buffer=mmap.mmap(-1, size, **private))
+    """Return zeros to sum into; see `outcore.blocks.pages`."""
+    return mapped(shape, np.float64)
 
 
 def piece_rows(n_columns: int, n_rows: int) -> int:
