@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import outcore as oc
-from outcore.blocks.partition import MIN_GROUP_ROWS
+from outcore.blocks import planning
+from outcore.blocks.partition import MIN_GROUP_ROWS, Partition
 from tests.blocks.samples import ColumnSums, double, listing
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _groups_of_8192_rows() -> Iterator[None]:
+    """Fix which rows are worked on together: these tests are about what is done with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "divide", lambda n_rows, row_bytes, cost: Partition(n_rows, 8192, 8192))
+        yield
+
 
 N = 2 * MIN_GROUP_ROWS + 77
 

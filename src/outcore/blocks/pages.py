@@ -48,6 +48,7 @@ def mapped(shape: tuple[int, ...], dtype: DTypeLike = np.uint8) -> NDArray[Any]:
         return np.ndarray(shape, kind, buffer=mmap.mmap(-1, n_bytes, **private))
     # Room to begin at a large page; what is left over is never touched and takes no memory.
     memory = mmap.mmap(-1, n_bytes + LARGE_PAGE_BYTES, **private)
-    memory.madvise(mmap.MADV_HUGEPAGE)
-    begin = np.frombuffer(memory, np.uint8).ctypes.data
-    return np.ndarray(shape, kind, buffer=memory, offset=-begin % LARGE_PAGE_BYTES)
+    begin = -np.frombuffer(memory, np.uint8).ctypes.data % LARGE_PAGE_BYTES
+    # Not the end either: a large page that is touched at its first byte is taken whole.
+    memory.madvise(mmap.MADV_HUGEPAGE, begin, n_bytes - n_bytes % LARGE_PAGE_BYTES)
+    return np.ndarray(shape, kind, buffer=memory, offset=begin)

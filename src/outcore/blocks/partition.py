@@ -22,13 +22,17 @@ MIN_BLOCK_ROWS, MAX_BLOCK_ROWS = 256, 65536
 LEAST_BLOCK_ROWS, LEAST_BLOCK_BYTES = 16, 1 << 20
 #: Blocks that are made longer, for the sake of `MIN_BLOCK_ROWS` or of a statistic (``Cost.min_rows``), stay
 #: below this.
-LONG_BLOCK_BYTES = 64 << 20
+LONG_BLOCK_BYTES = 32 << 20
 #: Merging adds up whole states, which costs as much as some hundred rows: groups have many times that.
 MIN_GROUP_ROWS = 8192
 #: Rows for each part of a state, where each row concerns one part only.
 PART_ROWS = 512
 #: Larger states are merged in smaller groups: a group is held in memory where workers share the state.
 LARGE_STATE_BYTES = 256 << 20
+#: But there are this many groups, as long as each has so many rows, and always a multiple of this number.
+EVEN, FEW_GROUP_ROWS = 4, 1024
+#: Rows of a block are a multiple of this.
+ROW_STEP = 64
 #: Enough groups for many workers to end at about the same time.
 MANY_GROUPS = 64
 
@@ -88,19 +92,31 @@ def divide(n_rows: int, row_bytes: int, cost: Cost) -> Partition:
     Examples
     --------
     >>> divide(1_000_000, 7200, Cost())
-    Partition(n_rows=1000000, block_rows=512, group_rows=15872)
+    Partition(n_rows=1000000, block_rows=512, group_rows=15680)
     """
     row_bytes = max(row_bytes, 1)
     # Narrow rows fill a block slowly: some of them should still make many groups, or there is one task only.
     most = min(max(_power_of_two(n_rows // MANY_GROUPS), MIN_GROUP_ROWS), MAX_BLOCK_ROWS)
     fitting = min(_power_of_two(BLOCK_BYTES // row_bytes), most)
-    longest = _power_of_two(LONG_BLOCK_BYTES // row_bytes)
-    block = max(fitting, min(max(_power_of_two(cost.min_rows), MIN_BLOCK_ROWS), longest))
+    longest = max(1, LONG_BLOCK_BYTES // row_bytes)
+    block = max(fitting, min(max(cost.min_rows, MIN_BLOCK_ROWS), longest))
     if cost.state_bytes > LARGE_STATE_BYTES:
-        group = MIN_GROUP_ROWS
+        group = max(MIN_GROUP_ROWS, block)
     else:
-        group = max(MIN_GROUP_ROWS, PART_ROWS * cost.n_parts, -(-n_rows // MANY_GROUPS))
-    return Partition(n_rows, block, -(-group // block) * block)
+        group = max(MIN_GROUP_ROWS, PART_ROWS * cost.n_parts, -(-n_rows // MANY_GROUPS), block)
+    group = min(group, max(FEW_GROUP_ROWS, -(-n_rows // EVEN)))
+    # Groups of one length, and as many as two or four workers can share evenly.
+    n_groups = -(-n_rows // group)
+    if n_groups > 1:
+        n_groups = -(-n_groups // EVEN) * EVEN
+    group = _multiple(max(1, -(-n_rows // max(n_groups, 1))))
+    block = min(_multiple(-(-group // max(1, -(-group // block)))), group)
+    return Partition(n_rows, block, group)
+
+
+def _multiple(number: int) -> int:
+    """Round up to where rows are worked on in whole vectors; short blocks stay as they are."""
+    return -(-number // ROW_STEP) * ROW_STEP if number > ROW_STEP else number
 
 
 def _power_of_two(number: int) -> int:

@@ -29,7 +29,7 @@ from outcore.shared.sharing import share
 KEPT_BYTES = 64 << 20
 #: Decoded chunks are freed in sizes that the next ones do not quite fit into. Large ones are given back to
 #: the system; for smaller ones, where that would take half as long as decoding, so much is counted.
-LARGE_CHUNK_BYTES = HEAP_BYTES = 1 << 20
+LARGE_CHUNK_BYTES, HEAP_BYTES = 1 << 20, 3 << 20
 
 
 class Source:

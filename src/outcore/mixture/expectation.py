@@ -48,9 +48,9 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 #: A row concerns one component only where they are well separated; so many rows for each are fast together.
-ROWS_PER_COMPONENT = 256
+ROWS_PER_COMPONENT = 2048
 #: Matrices that stay in the cache do not need more rows than this.
-MOST_MIN_ROWS = 16384
+MOST_MIN_ROWS = 32768
 
 
 @dataclass
