@@ -80,4 +80,4 @@ def _rate(x: object, out: str | None) -> float:
     gram, _ = oc.reduce_rows(x, [Gram(), QuadraticForm(q, out=out)])
     if not np.isfinite(gram).all():
         raise AssertionError("the Gram matrix is not finite")
-    return len(x) / (time.perf_counter() - begin)  # type: ignore[arg-type]  # both kinds of rows have a length
+    return len(x) / (time.perf_counter() - begin)

@@ -105,7 +105,7 @@ def test_a_flipped_bit_is_found(tmp_path: Path) -> None:
     checkpoint(tmp_path)._write(Reached(0, trial()))
     path = tmp_path / "fit.npz"
     data = bytearray(path.read_bytes())
-    at = data.find(trial().covariances.tobytes()) + 5  # type: ignore[union-attr]
+    at = data.find(trial().covariances.tobytes()) + 5
     data[at] ^= 1
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="damaged"):

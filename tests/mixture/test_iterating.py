@@ -107,7 +107,7 @@ def test_covariances_are_let_go_while_a_pass_runs() -> None:
         held.append(reached.current.covariances)
         return sum_up(components)
 
-    story.sum_up = watched  # type: ignore[method-assign]
+    story.sum_up = watched
     story.run(reached)
     assert held == [None] * 3
 

@@ -261,7 +261,7 @@ class Program:
             time.sleep(0.01)
         self.process.wait(PATIENCE_S)
         for key in list(self._selector.get_map().values()):
-            key.fileobj.close()  # type: ignore[union-attr]
+            key.fileobj.close()
         self._selector.close()
         self._held.close()
 

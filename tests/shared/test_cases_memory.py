@@ -121,13 +121,13 @@ def finish_with_globals() -> None:
 
     shared = oc.share(np.arange(5))
     module = sys.modules[__name__]
-    module.kept = shared[1:]  # type: ignore[attr-defined]
-    sys.kept = shared  # type: ignore[attr-defined]
+    module.kept = shared[1:]
+    sys.kept = shared
     cycle: list[Any] = [shared]
     cycle.append(cycle)
     local = threading.local()
     local.kept = shared
-    np.kept = shared  # type: ignore[attr-defined]
+    np.kept = shared
     atexit.register(lambda: shared.sum())
 
     class Late:
@@ -137,7 +137,7 @@ def finish_with_globals() -> None:
             self.array[0] = 1
             pickle.dumps(self.array)
 
-    sys.late = Late()  # type: ignore[attr-defined]
+    sys.late = Late()
     weakref.finalize(module, shared.sum)
     print("end")
 

@@ -41,14 +41,14 @@ def test_a_worker_has_one_that_does_not_keep_it_from_ending(method: str) -> None
 @pytest.mark.parametrize("method", roles.METHODS)
 def test_who_wants_orphans_gets_them(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if method == "forkserver":
-        multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        multiprocessing.forkserver._forkserver._stop()
     monkeypatch.setenv("OUTCORE_ORPHANS", "stay")
     with multiprocessing.get_context(method).Pool(1) as pool:
         assert pool.apply(state_of_worker) == (False, [], True)
         pool.close()
         pool.join()
     if method == "forkserver":
-        multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]
+        multiprocessing.forkserver._forkserver._stop()
 
 
 def test_a_system_without_poll_has_none(monkeypatch: pytest.MonkeyPatch) -> None:

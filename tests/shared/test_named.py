@@ -320,5 +320,5 @@ def test_errors_of_windows_that_mean_no_memory(number: int) -> None:
     from outcore.shared.memory_limits import explain
 
     error = OSError(errno.EINVAL, "The paging file is too small")
-    error.winerror = number  # type: ignore[attr-defined]
+    error.winerror = number
     assert isinstance(explain(error, 100, "a shared array"), MemoryBudgetError)

@@ -116,4 +116,4 @@ def test_a_token_of_something_else_is_gone(changes: dict[str, Any]) -> None:
 
 def test_a_copy_has_no_token() -> None:
     with pytest.raises(DTypeError, match=r"oc\.share\(a\)"):
-        np.array(share_range(3), subok=True).token()  # type: ignore[attr-defined]
+        np.array(share_range(3), subok=True).token()

@@ -19,7 +19,7 @@ from tests.strategies import arrays
 @given(array=arrays(max_dims=4).filter(lambda a: a.nbytes > 0), nbytes=st.integers(1, 200), axes=st.randoms())
 def test_pieces_are_the_bytes_of_the_array_in_order(array: np.ndarray, nbytes: int, axes: object) -> None:
     order = list(range(array.ndim))
-    axes.shuffle(order)  # type: ignore[attr-defined]
+    axes.shuffle(order)
     view = array.transpose(order).view(f"V{array.itemsize}")  # the holes between fields count too
     pieces = Pieces(view, nbytes)
     at, joined = 0, b""

@@ -58,8 +58,8 @@ class Steps:
         for owner, names in STEPS:
             for name in names:
                 setattr(owner, name, self._counted(getattr(owner, name)))
-        FlatTarget.finish = self._finishing(FlatTarget.finish)  # type: ignore[method-assign]
-        FlatTarget.write = self._writing(FlatTarget.write)  # type: ignore[method-assign]
+        FlatTarget.finish = self._finishing(FlatTarget.finish)
+        FlatTarget.write = self._writing(FlatTarget.write)
 
     def _counted(self, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
