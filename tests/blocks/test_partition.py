@@ -59,7 +59,9 @@ def test_every_row_is_in_one_block_and_in_order(n_rows: int, row_bytes: int, cos
 def test_groups_are_shared_evenly(n_rows: int, cost: Cost) -> None:
     partition = divide(n_rows, 800, cost)
     assert partition.n_groups >= EVEN
-    if n_rows / partition.n_groups > 100 * ROW_STEP:  # rounding up to whole steps may save a group of many
+    if (
+        partition.n_groups <= 50
+    ):  # with more, rounding up to whole steps may save a group, which matters little
         assert partition.n_groups % EVEN == 0
     low, high = partition.group(partition.n_groups - 1)
     assert high - low > 0.5 * partition.group_rows or partition.n_groups > 50

@@ -55,8 +55,9 @@ def test_a_slow_first_group_does_not_let_states_pile_up(state_bytes: int, most: 
     plan = oc.plan(oc.reduce_rows, x, slow, workers=2)
     assert plan.n_groups == 30
     assert oc.reduce_rows(x, slow, workers=2) == len(x)
-    # `most` may be on their way; the state that all are merged into was the first one's.
-    assert flights.most == most + 1
+    # `most` may be on their way, and were behind the slow one; the state that all are merged into was the
+    # first one's.
+    assert most <= flights.most <= most + 1
     assert f"{most + 1} states" in plan.parts
 
 

@@ -28,7 +28,7 @@ def test_the_farthest_rows_in_order(n: int, many: int, weighted: bool, ties: boo
     all_distances = ((x[:, np.newaxis] - centres) ** 2).sum(axis=2)
     distances = np.where(w > 0, all_distances.min(axis=1), -1)
     order = np.argsort(-distances, kind="stable")[: min(many, int((w > 0).sum()))]
-    np.testing.assert_array_equal(far.distances, distances[order])
+    np.testing.assert_allclose(far.distances, distances[order], rtol=1e-13)
     np.testing.assert_array_equal(far.rows, x[order])
     np.testing.assert_array_equal(far.weights, w[order])
     np.testing.assert_array_equal(far.labels, all_distances[order].argmin(axis=1))
