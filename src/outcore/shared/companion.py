@@ -85,6 +85,8 @@ def _run(above: int, followed: int | None) -> None:
         os._exit(1)  # it died before we could look
     except (AttributeError, OSError):  # not Linux, or before 5.3
         watched = -1
+        if since is None and identity.started(os.getpid()) is not None:
+            os._exit(1)  # as above
     if since is not None and since > identity.own()[1]:
         os._exit(1)  # it died, and another process has its id
     events = select.poll()
@@ -95,8 +97,10 @@ def _run(above: int, followed: int | None) -> None:
     while True:
         patience_s = _CHORE_S if _busy else None if watched >= 0 else _LOOK_S
         ready = dict(events.poll(None if patience_s is None else patience_s * 1000))
-        # A server of children ends with the parent too, so whoever is above this process tells.
-        if watched in ready or (watched < 0 and os.getppid() != above):
+        # A server of children ends with the parent too, so whoever is above this process tells, unless the
+        # parent was dead before anybody asked who that is.
+        gone = os.getppid() != above or identity.started(pid) != since if watched < 0 else watched in ready
+        if gone:
             os._exit(1)  # nobody waits for what this process would still do, or say
         if _wake_fd in ready:
             os.eventfd_read(_wake_fd)
