@@ -24,6 +24,7 @@ import outcore as oc
 from outcore.blocks import partition, planning
 from outcore.blocks.partition import Partition
 from outcore.blocks.reducing import session
+from outcore.errors import WorkerDiedError
 from tests.blocks.samples import Blocks, ColumnSums, Doing, Flights, Slow, SplitSums, double, listing
 
 
@@ -406,3 +407,14 @@ def test_worker_processes(tmp_path: Path) -> None:
             oc.reduce_rows(a, Failing("update_part"))
         assert f"while working on rows {GROUP} to {2 * GROUP - 1} of X" in caught.value.__notes__
         assert np.array_equal(oc.reduce_rows(a, ColumnSums(), weights=w), expected[1])
+
+
+def end(block: Any) -> None:
+    if block.start >= GROUP:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_is_told_by_its_rows() -> None:
+    with pytest.raises(WorkerDiedError) as caught:
+        oc.reduce_rows(numbers(2 * GROUP, 2), Doing(end), executor=1)
+    assert caught.value.__notes__ == [f"while working on rows {GROUP} to {2 * GROUP - 1} of X"]

@@ -169,7 +169,7 @@ def _try(func: Callable[[NDArray[Any]], Any], source: Array, memory: MemoryLike 
     rows.flags.writeable = False
     try:
         values = copy_context().run(_call, func, rows)
-    except Exception as error:
+    except Exception as error:  # whatever the user's function raises; it goes on with a note
         error.add_note(f"while trying func on {n_rows} rows of {source.address}, to see what it returns")
         raise
     return _checked(values, 0, n_rows, None)

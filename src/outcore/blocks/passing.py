@@ -226,7 +226,12 @@ class Pass:
         try:
             return self._runner.collect(TICK_S)
         except WorkerDiedError as error:
-            error.add_note(f"while working on {self._where(None, of_group)}")
+            # Where it cannot be told which task it was, several are named, and the rows are those of all.
+            first, last = (error.indices or (None,))[0], (error.indices or (None,))[-1]
+            where = self._where(first, of_group)
+            if last != first and of_group is None:
+                where = f"{self._where(first, None)}, up to {self._where(last, None)}"
+            error.add_note(f"while working on {where}")
             raise
 
     def _explained(self, failed: Finished, of_group: int | None) -> BaseException:
