@@ -30,7 +30,7 @@ def say(a: int, b: int) -> None:
 
 
 def wait(placed: Any) -> None:
-    print("working", flush=True)
+    os.write(1, b"working\n")  # in one piece: another worker writes to the same pipe
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline:
         if placed[0] == "sleep":

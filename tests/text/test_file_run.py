@@ -132,7 +132,7 @@ def test_killed_before_each_step_of_the_end_where_a_target_was_there(
 # ---- Ctrl-C -----------------------------------------------------------------------------------------
 
 INTERRUPTED = """
-import sys, time
+import os, sys, time
 import outcore as oc
 from outcore.text import journal, room
 from outcore.text.targets import FlatTarget
@@ -141,7 +141,7 @@ real = FlatTarget.write
 def write(target, start, rows):
     real(target, start, rows)
     if start > 2000 and sys.argv[3] == "wait":
-        print("written", flush=True)
+        os.write(1, b"written\\n")  # in one piece: the other worker writes too
         time.sleep(0.05)
 FlatTarget.write = write
 oc.ingest(sys.argv[1], sys.argv[2], "i4", progress=False, workers=2)

@@ -15,6 +15,7 @@ Each worker takes the next chunk itself, so there is no queue that could fill up
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -62,15 +63,17 @@ class Pipeline(Generic[Part, Placed]):
         self._limit = in_flight_bytes
         self._cutting = threading.Lock()
         self._resting = threading.Lock()
+        #: One entry for each worker that has ended. The calling thread waits for nothing else: Ctrl-C in the
+        #: middle of a Condition's wait raises RuntimeError for a lock that was not taken back.
+        self._ended: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._read_bytes = 0  # written by the thread that cuts
         self._changed = threading.Condition()
         # All below is guarded by _changed.
         self._taken = 0
         self._turn = 0
         self._in_flight = 0
-        self._read_bytes = 0
         self._written: dict[int, Placed] = {}
         self._committed = 0
-        self._working = 0
         self._stopped = False
         self._failure: _Failure | None = None
 
@@ -88,12 +91,18 @@ class Pipeline(Generic[Part, Placed]):
             The first one, in the order of the text; of `tick`, at once.
         """
         threads = [threading.Thread(target=self._work, name=f"outcore-ingest-{i}") for i in range(n_workers)]
-        self._working = n_workers
+        told = 0
         try:
             for thread in threads:
                 thread.start()
-            while self._wait():
-                tick(self._take_read_bytes())
+            working = n_workers
+            while working:
+                try:
+                    self._ended.get(timeout=TICK_S)
+                    working -= 1
+                except queue.Empty:
+                    told, before = self._read_bytes, told
+                    tick(told - before)
         except BaseException:
             with self._changed:
                 self._stopped = True
@@ -105,17 +114,7 @@ class Pipeline(Generic[Part, Placed]):
                     thread.join()
         if self._failure is not None:
             raise self._failure.error
-        tick(self._take_read_bytes())
-
-    def _wait(self) -> bool:
-        """Wait a moment; say whether there is still work."""
-        with self._changed:
-            return not self._changed.wait_for(lambda: not self._working, TICK_S)
-
-    def _take_read_bytes(self) -> int:
-        with self._changed:
-            taken, self._read_bytes = self._read_bytes, 0
-        return taken
+        tick(self._read_bytes - told)
 
     def _work(self) -> None:
         try:
@@ -132,9 +131,7 @@ class Pipeline(Generic[Part, Placed]):
                         self._changed.notify_all()
                 del chunk  # before the next one is cut
         finally:
-            with self._changed:
-                self._working -= 1
-                self._changed.notify_all()
+            self._ended.put(None)
 
     def _take(self) -> Chunk | None:
         with self._cutting:
@@ -150,8 +147,8 @@ class Pipeline(Generic[Part, Placed]):
                 return None
             self._taken += 1
             size = len(chunk.data)
+            self._read_bytes += chunk.read_bytes
             with self._changed:
-                self._read_bytes += chunk.read_bytes
                 if not self._wait_for(lambda: not self._in_flight or self._in_flight + size <= self._limit):
                     return None
                 self._in_flight += size
