@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import threading
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 import outcore as oc
+from outcore.errors import StaleArrayError
 from outcore.storage.file import MAX_BUFFERS, PortableFile, PosixFile, open_file, verify
 from outcore.storage.protocol import Fingerprint
 
@@ -139,6 +141,65 @@ def test_a_portable_file_that_lost_its_name_is_stale_in_a_new_thread(
 
 def _another(path: str) -> str:
     Path(path + "2").write_bytes(BYTES)
+    return path + "2"
+
+
+def aligned(n_bytes: int) -> memoryview:
+    return memoryview(mmap.mmap(-1, n_bytes))
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("wanted", [4096, 8192, 10_240, 10_239])
+def test_reading_past_the_page_cache_up_to_the_end(path: str, kind: type[PosixFile], wanted: int) -> None:
+    file, room = kind(path), aligned(12_288)
+    file.read_direct(0, room, wanted)
+    assert room[:wanted] == BYTES[:wanted]
+    file.read_direct(4096, room[:8192], 10_240 - 4096)
+    assert room[: 10_240 - 4096] == BYTES[4096:]
+    with pytest.raises(StaleArrayError, match="ends at byte 10240; byte 10240 was asked for"):
+        file.read_direct(8192, room[:4096], 2049)
+    file.close()
+
+
+def test_a_file_system_without_direct_reads(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def refuse(self: PosixFile) -> int:
+        asked.append(1)
+        raise OSError(errno.EINVAL, "not here")
+
+    monkeypatch.setattr(PosixFile, "_open_direct", refuse)
+    file, room = PosixFile(path), aligned(12_288)
+    file.read_direct(4096, room[:8192], 6000)
+    assert room[:6000] == BYTES[4096:10_096]
+    file.close()
+    assert asked
+
+
+def test_another_failure_of_a_direct_read_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: PosixFile) -> int:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(PosixFile, "_open_direct", fail)
+    file = PosixFile(path)
+    with pytest.raises(OSError, match="broken"):
+        file.read_direct(0, aligned(4096), 4096)
+    file.close()
+
+
+def test_direct_reads_are_of_the_file_that_was_opened(path: str) -> None:
+    file, room = PosixFile(path), aligned(4096)
+    os.replace(write_other(path), path)
+    file.read_direct(0, room, 4096)
+    assert room == BYTES[:4096]
+    descriptors = len(os.listdir("/proc/self/fd"))
+    file.close()
+    assert len(os.listdir("/proc/self/fd")) == descriptors - (2 if file._finalizers[1:] else 1)
+
+
+def write_other(path: str) -> str:
+    with open(path + "2", "wb") as other:
+        other.write(bytes(10_240))
     return path + "2"
 
 

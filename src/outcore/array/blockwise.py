@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from outcore.array.handle import Array
 from outcore.array.reading import BLOCK_BYTES, pick, read_windows
+from outcore.storage.file import DIRECT_BYTES
 
 
 def in_memory(array: Array) -> NDArray[Any] | None:
@@ -45,6 +46,26 @@ def read_rows(array: Array, start: int, out: NDArray[Any]) -> None:
         read_windows(array._storage, array._fields, np.array([start], np.int64), len(out), out[None])
     else:
         array._storage.read_rows(start, out)
+
+
+def reads_direct(array: Array) -> bool:
+    """Whether `read_direct` can read the array: its rows lie in a file as they are."""
+    return not array._fields and array._storage.reads_direct
+
+
+def direct_room_bytes(array: Array, n_rows: int) -> int:
+    """Count the bytes that `read_direct` wants for `n_rows` rows: it reads a little more on both sides."""
+    return n_rows * array._storage.row_bytes + 3 * DIRECT_BYTES
+
+
+def read_direct(array: Array, start: int, n_rows: int, room: NDArray[np.uint8]) -> NDArray[Any]:
+    """Read rows past the page cache, to where they come to lie in `room`."""
+    return array._storage.read_direct(start, n_rows, room)
+
+
+def is_cached(array: Array, start: int, n_rows: int) -> bool:
+    """Whether rows seem to be in the page cache; False where nobody can tell."""
+    return array._storage.is_cached(start, n_rows)
 
 
 def announce(array: Array, start: int, stop: int) -> None:

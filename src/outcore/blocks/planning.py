@@ -40,6 +40,9 @@ THREAD_BYTES = 128 << 10
 SEVERAL = 2
 #: Larger states are not made ahead of the merging.
 SMALL_STATE_BYTES = 1 << 18
+#: Reading past the page cache takes large reads, and work for so many operations a byte to hide them behind:
+#: below that the kernel's own reading ahead keeps more of the device busy.
+DIRECT_BLOCK_BYTES, DIRECT_FLOPS = 1 << 20, 16.0
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,9 @@ class Plan:
         The sum.
     budget_bytes : int
         What is allowed.
+    direct : bool
+        Whether rows are read past the page cache, each block while the one before it is worked on: files that
+        the cache could not hold, where there is much to compute.
     """
 
     what: str
@@ -85,6 +91,7 @@ class Plan:
     flops: float
     parts: dict[str, int]
     budget_bytes: int
+    direct: bool = False
 
     @property
     def peak_bytes(self) -> int:
@@ -99,7 +106,7 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON."""
         names = ("what", "n_rows", "block_rows", "group_rows", "n_groups", "mode", "workers", "executor")
-        more = ("passes", "bytes_read", "flops", "parts", "peak_bytes", "budget_bytes")
+        more = ("passes", "bytes_read", "direct", "flops", "parts", "peak_bytes", "budget_bytes")
         return {name: getattr(self, name) for name in names + more}
 
     def __str__(self) -> str:
@@ -112,7 +119,8 @@ class Plan:
             f"  rows      {self.n_rows} in {self.n_groups} groups of {self.group_rows}, "
             f"read {self.block_rows} at a time",
             f"  workers   {self.workers} of {self.executor}; {held[self.mode]}",
-            f"  passes    {self.passes}, {format_bytes(self.bytes_read)} read, {self.flops:.3g} flops",
+            f"  passes    {self.passes}, {format_bytes(self.bytes_read)} read"
+            f"{' past the page cache' if self.direct else ''}, {self.flops:.3g} flops",
             f"  memory    {format_bytes(self.peak_bytes)} of {format_bytes(self.budget_bytes)}",
         ]
         lines += [f"    {name}  {format_bytes(size)}" for name, size in self.parts.items() if size]
@@ -227,8 +235,7 @@ def arrange(demand: Demand, memory: MemoryLike | None = None) -> Plan:
         sums = _Sum(demand, partition)
         found = sums.fitting(limit)
         if found is not None:
-            mode, workers, parts = found
-            return _plan(demand, partition, mode, workers, parts, limit)
+            return _plan(demand, partition, sums, found, limit)
         ways += sums.with_one_worker()
     needed = min(ways, key=lambda parts: sum(parts.values()))
     text = {name: size for name, size in needed.items() if size}
@@ -261,11 +268,18 @@ def preferred_partition(demand: Demand) -> Partition:
 
 
 def _plan(
-    demand: Demand, partition: Partition, mode: str, workers: int, parts: dict[str, int], limit: int
+    demand: Demand, partition: Partition, sums: _Sum, found: tuple[str, int, dict[str, int]], limit: int
 ) -> Plan:
+    mode, workers, parts = found
     sources = [demand.source, *([demand.weights] if demand.weights is not None else [])]
     read = sum(s.array.nbytes for s in sources if s.view is None)
     flops = sum(s.cost(demand.rows, partition.block_rows).flops for s in demand.statistics)
+    # Chosen last: results do not depend on how rows are read, so neither may blocks and workers.
+    direct = False
+    if mode == "rows" and _direct_pays(demand.source, partition.block_rows, flops):
+        doubled = sums.by_rows(workers, direct=True)
+        direct = sum(doubled.values()) <= limit
+        parts = doubled if direct else parts
     return Plan(
         demand.what,
         partition.n_rows,
@@ -280,6 +294,18 @@ def _plan(
         flops * demand.passes,
         parts,
         limit,
+        direct,
+    )
+
+
+def _direct_pays(source: Source, block_rows: int, flops: float) -> bool:
+    """Whether to read past the page cache: it could not hold the file, and computing takes longer."""
+    size = source.array.nbytes
+    return (
+        source.reads_direct
+        and block_rows * source.row_bytes >= DIRECT_BLOCK_BYTES
+        and flops >= DIRECT_FLOPS * size
+        and size > budget.machine_memory().free_bytes
     )
 
 
@@ -363,9 +389,12 @@ class _Sum:
     def _most(self) -> int:
         return max(1, min(self._demand.n_workers, self._partition.n_groups))
 
-    def by_rows(self, workers: int) -> dict[str, int]:
+    def by_rows(self, workers: int, *, direct: bool = False) -> dict[str, int]:
         """Add up what states for each worker take."""
         blocks = sum(s.buffer_bytes(self._n) for s in self._sources())
+        if direct:
+            source = self._demand.source
+            blocks += source.direct_bytes(self._n) + THREAD_BYTES - source.buffer_bytes(self._n)
         blocks += self._n * self._values_bytes + self._cost.table_bytes
         # The first group's state is the one that the others are merged into.
         states = min(in_flight(workers, self._cost.state_bytes) + 1, max(self._partition.n_groups, 1))

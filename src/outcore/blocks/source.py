@@ -121,6 +121,35 @@ class Source:
         part.flags.writeable = False
         return part
 
+    @property
+    def reads_direct(self) -> bool:
+        """Whether `read_direct` can read the rows."""
+        return self.view is None and blockwise.reads_direct(self.array)
+
+    def direct_bytes(self, n_rows: int) -> int:
+        """Count what `read_direct` takes for blocks of `n_rows` rows: one is read while one is used."""
+        return 2 * blockwise.direct_room_bytes(self.array, n_rows)
+
+    def room(self, n_rows: int, workspace: Workspace, which: int) -> NDArray[np.uint8]:
+        """Return one of two buffers for `read_direct`."""
+        size = blockwise.direct_room_bytes(self.array, n_rows)
+        return workspace.buffer(f"{self._name} {which}", (size,), np.uint8)
+
+    def read_direct(self, start: int, stop: int, room: NDArray[np.uint8]) -> NDArray[Any]:
+        """Return rows in `room`, read past the page cache where they are not in it."""
+        if self.is_cached(start, stop):
+            rows = room[: (stop - start) * self.row_bytes].view(self.array.dtype)
+            rows = rows.reshape(stop - start, *self.array.shape[1:])
+            self.read_into(start, rows)
+        else:
+            rows = blockwise.read_direct(self.array, start, stop - start, room)
+        rows.flags.writeable = False
+        return rows
+
+    def is_cached(self, start: int, stop: int) -> bool:
+        """Whether the rows ``[start, stop)`` seem to be in the page cache."""
+        return blockwise.is_cached(self.array, start, stop - start)
+
     def read_into(self, start: int, rows: NDArray[Any]) -> None:
         """Fill `rows` with those from `start` on."""
         blockwise.read_rows(self.array, start, rows)

@@ -20,10 +20,14 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from outcore.blocks.ahead import Ahead
 from outcore.blocks.partition import Partition
 from outcore.blocks.source import Source
 from outcore.blocks.statistic import Block, SplitStatistic, Statistic, Workspace
 from outcore.errors import OutcoreError
+
+#: The device is told of so many blocks before they are read.
+AHEAD_BLOCKS = 2
 
 
 @dataclass
@@ -51,6 +55,8 @@ class Work:
     #: What errors call the rows.
     address: str = "X"
     held: Held | None = None
+    #: Whether rows are read past the page cache.
+    direct: bool = False
     #: Groups behind this one need not be worked on any more, none below 0; only seen by workers of the same
     #: process.
     last_wanted: int = sys.maxsize
@@ -84,25 +90,46 @@ def run_group(work: Work, index: int) -> list[Any]:
     begin, end = work.partition.group(index)
     with _noting(work, begin, end):
         states = [statistic.zero() for statistic in work.statistics]
-    ahead = 2 * work.partition.block_rows
-    for low, high in work.partition.blocks(index):
-        if index > work.last_wanted:
-            break
-        with _noting(work, low, high):
-            block = _read(work, low, high, workspace)
-            for source in (work.source, work.weights):
-                if source is not None:
-                    source.announce(high, min(high + ahead, end))
-            for i, statistic in enumerate(work.statistics):
-                states[i] = statistic.update(states[i], block)
+    blocks = list(work.partition.blocks(index))
+    with _rows_of(work, blocks, workspace) as rows_of:
+        for low, high in blocks:
+            if index > work.last_wanted:
+                break
+            with _noting(work, low, high):
+                block = Block(low, next(rows_of), _weights(work, low, high, workspace), workspace)
+                for i, statistic in enumerate(work.statistics):
+                    states[i] = statistic.update(states[i], block)
     work.spare.append(workspace)
     return states
 
 
-def _read(work: Work, low: int, high: int, workspace: Workspace) -> Block:
-    rows = work.source.read(low, high, workspace)
-    weights = None if work.weights is None else work.weights.read(low, high, workspace)
-    return Block(low, rows, weights, workspace)
+@contextmanager
+def _rows_of(
+    work: Work, blocks: list[tuple[int, int]], workspace: Workspace
+) -> Iterator[Iterator[NDArray[Any]]]:
+    """Yield the rows of each block in turn."""
+    if work.direct:
+        with Ahead(work.source, blocks, workspace) as ahead:
+            yield iter(ahead)
+    else:
+        yield _cached_rows(work, blocks, workspace)
+
+
+def _cached_rows(work: Work, blocks: list[tuple[int, int]], workspace: Workspace) -> Iterator[NDArray[Any]]:
+    end = blocks[-1][1]
+    announced = blocks[0][0]
+    for low, high in blocks:
+        rows = work.source.read(low, high, workspace)
+        wanted = min(high + AHEAD_BLOCKS * work.partition.block_rows, end)
+        for source in (work.source, work.weights):
+            if source is not None:
+                source.announce(max(announced, high), wanted)
+        announced = wanted
+        yield rows
+
+
+def _weights(work: Work, low: int, high: int, workspace: Workspace) -> NDArray[Any] | None:
+    return None if work.weights is None else work.weights.read(low, high, workspace)
 
 
 def fill_blocks(work: Work, index: int, start: int, stop: int) -> None:

@@ -36,6 +36,9 @@ from outcore.storage.protocol import Fingerprint
 MAX_IO_BYTES = 0x7FFFF000
 #: Linux and macOS take at most this many buffers in one call.
 MAX_BUFFERS = 1024
+#: Reads past the page cache begin and end at multiples of this, in the file and in memory: of what devices
+#: ask for the most.
+DIRECT_BYTES = 4096
 
 
 class PosixFile:
@@ -47,11 +50,17 @@ class PosixFile:
         self.path = path
         self.writable = writable
         self.fd = _open(path, writable)
-        self._finalizer = weakref.finalize(self, os.close, self.fd)
-        self._finalizer.atexit = False
+        self._finalizers: list[weakref.finalize[[int], PosixFile]] = []
+        self._close_later(self.fd)
         self._map: NDArray[np.uint8] | None = None
+        self._direct_fd: int | None = None
         #: Where the last single range ended. Only a hint, so threads may overwrite each other's.
         self.scanned_to = -1
+
+    def _close_later(self, fd: int) -> None:
+        finalizer = weakref.finalize(self, os.close, fd)
+        finalizer.atexit = False
+        self._finalizers.append(finalizer)
 
     def size(self) -> int:
         """Bytes in the file now."""
@@ -83,6 +92,37 @@ class PosixFile:
                 got += n
             offset += flat.nbytes
             got = 0
+
+    def read_direct(self, offset: int, room: memoryview, wanted: int) -> None:
+        """Read past the page cache, where the system lets us, the first `wanted` bytes of `room` at least.
+
+        All three are multiples of `DIRECT_BYTES`, and so is the address of `room`; but for `wanted`.
+        """
+        got = 0
+        try:
+            while got < wanted:
+                n = os.preadv(self._open_direct(), [room[got:]], offset + got)
+                if n == 0:
+                    raise ended(self, offset + got)
+                got += n
+                if got % DIRECT_BYTES:
+                    break  # the end of the file, or a signal: the rest begins where it may not
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP, errno.EACCES, errno.ENXIO):
+                raise
+            # A file system without direct reads, or no /proc to open the same file again by.
+            self._direct_fd = self.fd
+        if got < wanted:
+            self.read(offset + got, [room[got:wanted]])
+
+    def _open_direct(self) -> int:
+        if self._direct_fd is None:
+            # By the descriptor: the name may stand for another file by now.
+            # Two threads may both come here; what each opened stays until the file is closed.
+            fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
+            self._close_later(fd)
+            self._direct_fd = fd
+        return self._direct_fd
 
     def announce(self, offset: int, nbytes: int) -> None:
         """Tell the kernel that these bytes are wanted soon; it reads them in the background."""
@@ -151,7 +191,9 @@ class PosixFile:
         """Close the descriptor now; closing twice is harmless."""
         self._map = None
         self.fd = -1  # never the number of a file that somebody opens next
-        self._finalizer()
+        self._direct_fd = None
+        for finalizer in self._finalizers:
+            finalizer()
 
 
 class PortableFile(PosixFile):
@@ -187,6 +229,10 @@ class PortableFile(PosixFile):
                     raise ended(self, offset + done)
                 done += n
             offset += flat.nbytes
+
+    def read_direct(self, offset: int, room: memoryview, wanted: int) -> None:
+        """Read as everything is read: the system offers nothing else."""
+        self.read(offset, [room[:wanted]])
 
     def announce(self, offset: int, nbytes: int) -> None:
         """Nothing to tell: the system offers no such advice."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from outcore.errors import ReadOnlyError
 from outcore.layout import Indices
-from outcore.storage.copying import as_bytes
-from outcore.storage.file import PosixFile, open_file, verify
+from outcore.storage.copying import as_bytes, flat_view
+from outcore.storage.file import DIRECT_BYTES, PosixFile, open_file, verify
 from outcore.storage.gather import gather, gather_bytes
 from outcore.storage.memory import MemoryStorage
 from outcore.storage.protocol import Spec, Storage
@@ -69,6 +69,26 @@ class FlatStorage(Storage):
     def read_rows_bytes(self, n_rows: int) -> int:
         """Nothing: bytes go straight into their places."""
         return 0
+
+    @property
+    def reads_direct(self) -> bool:  # type: ignore[override]  # a fact of the class elsewhere
+        """Whether rows lie in memory as NumPy wants them, wherever a read begins."""
+        step = self.dtype.alignment
+        return self.file.positional and self.offset % step == 0 and self.row_bytes % step == 0
+
+    def read_direct(self, start: int, n_rows: int, room: NDArray[np.uint8]) -> NDArray[Any]:
+        """Read the run of bytes, and what is around it up to where such reads may begin and end."""
+        first = self.offset + start * self.row_bytes
+        low = first - first % DIRECT_BYTES
+        end = first + n_rows * self.row_bytes
+        room = room[-room.ctypes.data % DIRECT_BYTES :][: -(-(end - low) // DIRECT_BYTES) * DIRECT_BYTES]
+        self.file.read_direct(low, flat_view(room), end - low)
+        return room[first - low : end - low].view(self.dtype).reshape(n_rows, *self.shape[1:])
+
+    def is_cached(self, start: int, n_rows: int) -> bool:
+        """Look at the first, the middle and the last row."""
+        rows = (start, start + n_rows // 2, start + n_rows - 1)
+        return all(self.file.resident(self.offset + row * self.row_bytes) for row in rows)
 
     def announce(self, start: int, n_rows: int) -> None:
         """Ask the kernel to read ahead, in steps: it drops what is asked for beyond its limit at once."""

@@ -158,6 +158,20 @@ class Storage(ABC):
     def announce(self, start: int, n_rows: int) -> None:  # noqa: B027 - nothing to do is a fine answer
         """Have the device begin to read rows that will be asked for soon."""
 
+    #: Whether `read_direct` is there.
+    reads_direct: bool = False
+
+    def read_direct(self, start: int, n_rows: int, room: NDArray[np.uint8]) -> NDArray[Any]:
+        """Read rows past the page cache; return them where they lie in `room`.
+
+        `room` has `direct_room_bytes` bytes.
+        """
+        raise NotImplementedError
+
+    def is_cached(self, start: int, n_rows: int) -> bool:
+        """Whether the rows seem to be in the page cache: some of them are."""
+        return False
+
     #: Writing is cheapest in multiples of this many rows.
     band_rows: int = 1
 
