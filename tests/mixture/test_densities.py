@@ -56,7 +56,7 @@ def test_means_of_a_million_cost_no_digits(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_longer_than_a_piece(kind: str) -> None:
     components = made(kind, 3, 30)
-    n = 2 * piece_rows(components) + 17
+    n = 2 * piece_rows(components, 1) + 17
     x = drawn(components, n)
     np.testing.assert_allclose(computed(components, x), reference(components, x, np.float64), rtol=1e-11)
 

@@ -419,7 +419,8 @@ class _Sum:
             "state": self._cost.state_bytes,
             "group of rows": held,
             "parts on their way": moving * self._part_bytes,
-            **self._workers(workers, reading + self._cost.block_bytes),
+            # What becomes a table may be made elsewhere first.
+            **self._workers(workers, reading + self._cost.block_bytes + self._cost.table_bytes),
         }
 
     def _sources(self) -> list[Source]:

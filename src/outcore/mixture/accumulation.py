@@ -18,10 +18,20 @@ from outcore.linalg.dense import syrk
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-#: Rows that are multiplied together.
-ROWS, SINGLE_ROWS = 1024, 4096
+#: Rows that are multiplied together in a long block, and in any block.
+MOST_ROWS, FEWEST_ROWS = 1024, 512
+#: In single precision so many times that.
+SINGLES = 4
 #: With more than this part of a block's rows, all are taken: gathering them costs as much as products with 0.
 NEARLY_ALL = 0.85
+
+
+def rows_together(n_rows: int) -> int:
+    """Return how many rows of a block of `n_rows` are gathered and multiplied together.
+
+    More are a little faster; buffers for them should stay small beside a short block.
+    """
+    return min(max(1 << max(n_rows // 8, 1).bit_length() - 1, FEWEST_ROWS), MOST_ROWS)
 
 
 def add_moments(
@@ -44,8 +54,9 @@ def add_moments(
     chosen = np.flatnonzero(shares > 0)
     gather = len(chosen) < NEARLY_ALL * n
     count = len(chosen) if gather else n
-    for low in range(0, count, ROWS):
-        high = min(low + ROWS, count)
+    step = rows_together(n)
+    for low in range(0, count, step):
+        high = min(low + step, count)
         z = block.scratch("rows", (high - low, d))
         if gather:
             some = chosen[low:high]
@@ -60,10 +71,10 @@ def add_moments(
         syrk(z, second, beta=1.0)
 
 
-def add_weak_moments(
+def add_light_moments(
     rows: Singles, shares: Floats, mean: Singles, first: Floats, second: Floats, block: Block
 ) -> None:
-    """Add the moments of weak rows, whose shares are written as negative numbers, in single precision.
+    """Add the moments of light rows, whose shares are written as negative numbers, in single precision.
 
     Parameters
     ----------
@@ -76,12 +87,13 @@ def add_weak_moments(
     """
     chosen = np.flatnonzero(shares < 0)
     d = rows.shape[1] - 1
-    for low in range(0, len(chosen), SINGLE_ROWS):
-        some = chosen[low : low + SINGLE_ROWS]
+    step = SINGLES * rows_together(len(rows))
+    for low in range(0, len(chosen), step):
+        some = chosen[low : low + step]
         # Relative to the largest, since squares of the least shares are beyond single precision.
-        weak = -shares[some]
-        largest = weak.max()
-        roots = np.sqrt(weak / largest).astype(np.float32)
+        light = -shares[some]
+        largest = light.max()
+        roots = np.sqrt(light / largest).astype(np.float32)
         z = block.scratch("weighted singles", (len(some), 1 + d), np.float32)
         np.take(rows, some, axis=0, out=z, mode="clip")
         np.subtract(z, mean, out=z)

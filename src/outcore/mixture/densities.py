@@ -40,7 +40,8 @@ Floats = NDArray[np.float64]
 #: lose log2(NEAR) bits of the 53, their squares twice as many where they are multiplied out: 1e-11 remains.
 NEAR = 256.0
 #: Rows that are worked on together: products of a few hundred rows run at full speed, and stay in the cache.
-FEWEST_ROWS, MOST_ROWS = 1024, 4096
+#: Of a short block only a share, so that buffers for them stay small beside it.
+FEWEST_ROWS, MOST_ROWS, SHORT_ROWS, SHARE = 1024, 4096, 512, 6
 
 
 @dataclass(frozen=True)
@@ -135,10 +136,11 @@ class Components:
             )
 
 
-def piece_rows(components: Components) -> int:
-    """Return how many rows are worked on together."""
+def piece_rows(components: Components, n_rows: int) -> int:
+    """Return how many rows of a block of `n_rows` are worked on together."""
     wide = max(components.n_features, components.n_components)
-    return min(max(1 << ((1 << 17) // wide).bit_length() - 1, FEWEST_ROWS), MOST_ROWS)
+    fitting = min(max(1 << ((1 << 17) // wide).bit_length() - 1, FEWEST_ROWS), MOST_ROWS)
+    return min(fitting, max(n_rows // SHARE // 64 * 64, SHORT_ROWS))
 
 
 def density_buffers(components: Components, n_rows: int) -> dict[str, int]:
@@ -152,7 +154,7 @@ def density_buffers(components: Components, n_rows: int) -> dict[str, int]:
     """
     k, d = components.n_components, components.n_features
     kind, near = components.covariance_type, components.near
-    n = min(n_rows, piece_rows(components))
+    n = min(n_rows, piece_rows(components, n_rows))
     sizes = {"log probabilities": 8 * k * n, "rows": 8 * n * d}
     if components.panels:
         sizes |= {"products": 8 * product_numbers(k, d, n), "partial distances": 8 * k * n}
@@ -190,7 +192,7 @@ def log_probabilities(components: Components, block: Block, out: Floats) -> None
     """
     values = block.values
     components.check(values)
-    step = piece_rows(components)
+    step = piece_rows(components, len(values))
     for low in range(0, len(values), step):
         rows = values[low : low + step]
         found = block.scratch("log probabilities", (components.n_components, len(rows)))

@@ -26,7 +26,7 @@ from outcore.blocks.statistic import Block, Cost, Rows, Share, SplitStatistic
 from outcore.errors import NonFiniteError, OptionError, ShapeError
 from outcore.linalg.dense import mirror, zeros
 from outcore.linalg.stacks import whole
-from outcore.mixture.accumulation import add_moments, add_weak_moments
+from outcore.mixture.accumulation import add_light_moments, add_moments
 from outcore.mixture.densities import (
     Components,
     piece_log_probabilities,
@@ -38,10 +38,10 @@ from outcore.mixture.screening import (
     NEGLIGIBLE,
     Screen,
     choose,
+    light_below,
     prepare,
     screened_log_probabilities,
     single_rows,
-    weak_below,
 )
 
 Floats = NDArray[np.float64]
@@ -167,7 +167,7 @@ class Expectation(SplitStatistic[Moments, Sums]):
     def tabulate(self, block: Block, table: Floats) -> None:
         """Fill the table with responsibilities times weights, and log densities in the last column.
 
-        Negligible responsibilities are 0; weak ones, which are summed in single precision, have a minus sign.
+        Negligible responsibilities are 0; light ones, to be summed in single precision, have a minus sign.
         """
         self._tabulate(block, table)
 
@@ -177,19 +177,22 @@ class Expectation(SplitStatistic[Moments, Sums]):
         k, n = components.n_components, len(block)
         weights = self._checked_weights(block)
         way = "double" if screen is None else choose(components, screen, block)
-        found, singles = None, None
+        step = piece_rows(components, n)
+        # What belongs to a component lies together: in the table itself, if that is laid out so.
+        in_place = table.flags.f_contiguous and not self.pooled
+        length = min(step, n) if self.pooled else n
+        found = table.T[:-1] if in_place else block.scratch("log probabilities", (k, length))
+        singles = None
         if screen is not None and way != "double":
-            found = block.scratch("all probabilities", (k, n))
             singles = screened_log_probabilities(components, screen, way, block, found)
-        step = piece_rows(components)
         for low in range(0, n, step):
             high = min(low + step, n)
-            piece = block.scratch("log probabilities", (k, high - low))
-            if found is None:
+            piece = found[:, : high - low] if self.pooled else found[:, low:high]
+            if way == "double":
                 piece_log_probabilities(components, block.values[low:high], block, piece)
-            else:
-                np.copyto(piece, found[:, low:high])
-            self._normalise(piece, table[low:high])
+            self._normalise(piece, table[low:high, -1])
+            if not in_place:
+                table[low:high, :-1] = piece.T
             if weights is not None:
                 table[low:high, :-1] *= weights[low:high, np.newaxis]
         # NaN or infinity in a row make its density one of them, whatever was skipped.
@@ -197,8 +200,8 @@ class Expectation(SplitStatistic[Moments, Sums]):
             self._explain(block, table[:, -1])
         return singles
 
-    def _normalise(self, found: Floats, table: Floats) -> None:
-        """Turn log probabilities, shape (K, n), into responsibilities."""
+    def _normalise(self, found: Floats, log_densities: Floats) -> None:
+        """Turn log probabilities, shape (K, n), into responsibilities; fill `log_densities`, shape (n,)."""
         shares = np.exp(self.components.log_weights)[:, np.newaxis]
         with np.errstate(invalid="ignore", under="ignore"):
             highest = found.max(axis=0)
@@ -208,11 +211,9 @@ class Expectation(SplitStatistic[Moments, Sums]):
             np.divide(found, total, out=found)
             np.multiply(found, found >= NEGLIGIBLE * shares, out=found)
             if self.screen is not None and self.screen.singles:
-                weak = weak_below(self.components.n_features)
-                np.negative(found, out=found, where=found < weak * shares)
-            table[:, :-1] = found.T
+                np.negative(found, out=found, where=found < light_below(self.components, highest) * shares)
             np.log(total, out=total)
-            np.add(total, highest, out=table[:, -1])
+            np.add(total, highest, out=log_densities)
 
     def _checked_weights(self, block: Block) -> Floats | None:
         if block.weights is None:
@@ -267,7 +268,10 @@ class Expectation(SplitStatistic[Moments, Sums]):
 
     def update(self, state: list[Moments], block: Block) -> list[Moments]:
         """Take in a block; what the parts have in common is computed once."""
-        table = block.scratch("_table", (len(block), self.table_columns))
+        if self.pooled:
+            table = block.scratch("_table", (len(block), self.table_columns))
+        else:
+            table = block.scratch("_table", (self.table_columns, len(block))).T
         singles = self._tabulate(block, table)
         if singles is None:
             singles = self._single_rows(block, table[:, :-1])
@@ -281,7 +285,7 @@ class Expectation(SplitStatistic[Moments, Sums]):
         return self._add(part, state, block, table, singles)
 
     def _single_rows(self, block: Block, shares: Floats) -> Singles | None:
-        """Return the rows in single precision if some of them are weak."""
+        """Return the rows in single precision if some of them are light."""
         if self.screen is None or not self.screen.singles or not (shares < 0).any():
             return None
         return single_rows(self.components, block.values, block)
@@ -295,17 +299,18 @@ class Expectation(SplitStatistic[Moments, Sums]):
             state.weights += shares.sum(axis=0)
             add_pooled(components, shares, state.first, state.second, block)
         else:
-            own = block.scratch("shares", (len(table),))
-            np.copyto(own, table[:, part])
+            own = table[:, part]
+            if not own.flags.c_contiguous:
+                own = block.scratch("shares", (len(table),))
+                np.copyto(own, table[:, part])
             first, second = state.first[0], state.second[0]
             add_moments(block.values, own, components.means[part], first, second, block)
             if singles is not None:
                 offset = np.concatenate([[0.0], components.offsets[part]]).astype(np.float32)
-                add_weak_moments(singles, own, offset, first, second, block)
-            np.abs(own, out=own)
-            state.weights[0] += own.sum()
+                add_light_moments(singles, own, offset, first, second, block)
+            state.weights[0] += np.abs(own).sum()
         if part == 0:
-            log_densities = table[:, -1]
+            log_densities = np.ascontiguousarray(table[:, -1])  # sums depend on how numbers lie
             if block.weights is None:
                 state.likelihood += (log_densities.sum(), len(table))
             else:

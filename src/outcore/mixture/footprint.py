@@ -7,32 +7,35 @@ Every buffer of the kernels is listed here, so that a test can hold each one aga
 
 from __future__ import annotations
 
-from outcore.mixture.accumulation import ROWS, SINGLE_ROWS
+from outcore.mixture.accumulation import SINGLES, rows_together
 from outcore.mixture.densities import Components, density_buffers, piece_rows
 from outcore.mixture.distances import panel_numbers, product_numbers
 from outcore.mixture.early_exit import MOST_DIRECTIONS, projects
 from outcore.mixture.pooled import pools
-from outcore.mixture.screening import GATHERED_ROWS, SAMPLE, holds_singles
+from outcore.mixture.screening import SAMPLE, holds_singles
 
 
 def expectation_buffers(components: Components, n_rows: int) -> dict[str, int]:
-    """Return upper bounds for the buffers of `expectation.Expectation`, in bytes, less the table."""
+    """Return upper bounds for the buffers of `expectation.Expectation`, in bytes.
+
+    Less the table; and less "log probabilities" and "shares", which together are as large, where they are
+    part of it.
+    """
     k, d, n = components.n_components, components.n_features, n_rows
     sizes = density_buffers(components, n)
     if pools(components):
         if components.covariance_type == "full":
-            sizes["products of features"] = 4 * d * (d + 1) * min(n, piece_rows(components))
+            sizes["products of features"] = 4 * d * (d + 1) * min(n, piece_rows(components, n))
         if components.covariance_type == "tied" and not components.near:
-            sizes["rows"] = max(sizes["rows"], 8 * min(n, ROWS) * d)
+            sizes["rows"] = max(sizes["rows"], 8 * min(n, rows_together(n)) * d)
         return sizes
-    sizes["shares"] = 8 * n
-    sizes["rows"] = max(sizes["rows"], 8 * min(n, max(ROWS, GATHERED_ROWS)) * d)
+    del sizes["log probabilities"]
+    sizes["rows"] = max(sizes["rows"], 8 * min(n, rows_together(n)) * d)
     singles, bounds = holds_singles(components), projects(components)
     if singles or bounds:
-        sizes["all probabilities"] = 8 * k * n
-        sizes["distances"] = 8 * min(n, GATHERED_ROWS)
+        sizes["distances"] = 8 * min(n, rows_together(n))
         sizes["sample"] = 8 * SAMPLE * (d + 2 * k)
-        least = min(n, piece_rows(components))
+        least = min(n, piece_rows(components, n))
         sizes["partial distances"] = 8 * k * least
         if bounds:
             q = min(k, d, MOST_DIRECTIONS)
@@ -40,7 +43,7 @@ def expectation_buffers(components: Components, n_rows: int) -> dict[str, int]:
             sizes["products"] = max(sizes.get("products", 0), 8 * product_numbers(k, q, least))
         if singles:
             sizes["single distances"] = 4 * k * least
-            sizes["weighted singles"] = 4 * min(n, SINGLE_ROWS) * (d + 1)
+            sizes["weighted singles"] = 4 * min(n, SINGLES * rows_together(n)) * (d + 1)
             sizes["single rows"] = 4 * n * (d + 1)
             sizes |= {"single products": 4 * d * d, "scaled products": 8 * d * d}
             sizes["products"] = max(sizes.get("products", 0), 4 * product_numbers(k, d, least))
@@ -52,7 +55,8 @@ def temporary_bytes(components: Components, n_rows: int) -> int:
     k, d = components.n_components, components.n_features
     squares = d * d if components.covariance_type in ("full", "tied") else k * d
     sums = 4 * (k * d + squares) if pools(components) else d
-    return 32 * n_rows + k * min(n_rows, piece_rows(components)) + 8 * sums
+    masks = k * (n_rows if projects(components) else min(n_rows, piece_rows(components, n_rows)))
+    return 32 * n_rows + masks + 8 * sums
 
 
 def prepared_bytes(components: Components) -> int:

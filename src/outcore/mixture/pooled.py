@@ -58,7 +58,7 @@ def add_pooled(components: Components, shares: Floats, first: Floats, second: Fl
     weights = shares.sum(axis=0)
     sums = np.zeros((k, d))
     squares = np.zeros((k, d * (d + 1) // 2) if kind == "full" else second.shape)
-    step = piece_rows(components)
+    step = piece_rows(components, len(block))
     for low in range(0, len(values), step):
         some = shares[low : low + step]
         shifted = block.scratch("rows", (len(some), d))
@@ -107,7 +107,7 @@ def _add_each(components: Components, shares: Floats, first: Floats, second: Flo
             add_moments(block.values, own, mean, first[j], second, block)
             continue
         chosen = np.flatnonzero(own)
-        step = piece_rows(components)
+        step = piece_rows(components, len(block))
         for low in range(0, len(chosen), step):
             some = chosen[low : low + step]
             z = block.scratch("rows", (len(some), len(mean)))

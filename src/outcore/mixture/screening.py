@@ -20,6 +20,10 @@ Guarantees
   double, so the error of such a share is, relative to the component's sums, at most d times one in the last
   bits of its squared distance, and of either sign: sums of many rows stay the same to 1e-13, as they do when
   the order of summation changes. The share itself is exact to 64 times the rounding of a squared distance.
+- *Light* is r below 2**-16 of the component's weight, in a row that lies among the components: its moments
+  are summed in single precision, with its exact share. The rounding of a product is 2**-24 of it, of either
+  sign, so sums of many rows stay the same to 1e-12. In rows far from all components products are large even
+  where r is not, and only weak shares are light.
 - The weight is the one that the pass begins with. Of a component that loses all but a millionth of it in one
   iteration, which is less than a row as a rule, fewer digits stay the same.
 - Rows that single precision cannot hold are computed in double precision, all pairs.
@@ -38,6 +42,7 @@ from numpy.typing import NDArray
 from outcore.blocks.statistic import Block
 from outcore.executors.blas_threads import one_blas_thread
 from outcore.linalg.dense import row_dots, trmm
+from outcore.mixture.accumulation import rows_together
 from outcore.mixture.densities import Components, piece_log_probabilities, piece_rows
 from outcore.mixture.distances import pack_panels, packed_distances, panel_numbers
 from outcore.mixture.early_exit import Projection, project
@@ -46,6 +51,8 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 NEGLIGIBLE = 2.0**-63
+#: Shares below this are light in rows of d features whose squared distance, halved, is at most that.
+LIGHT, FAR_FEATURES, FAR = 2.0**-16, 4.0, 64.0
 #: Rows of a block that are compared in all ways.
 SAMPLE = 48
 #: What single precision may lose of a distance, relative: in the sample, and in any row.
@@ -59,8 +66,6 @@ SINGLE_RANGE = 2.0**16
 SINGLE_NEAR = 12.0
 #: Matrices in single precision are not worth more memory than that.
 MOST_BYTES = 256 << 20
-#: Rows that are gathered together.
-GATHERED_ROWS = 1024
 #: Time for a pair whose row was gathered, for one of all in single precision; a pair of all takes 1.
 GATHERED, SINGLE = 1.35, 0.52
 
@@ -68,6 +73,16 @@ GATHERED, SINGLE = 1.35, 0.52
 def weak_below(n_features: int) -> float:
     """Return the responsibility, relative to the weight of the component, below which a row is weak."""
     return 2.0**-29 * min(n_features, 64)
+
+
+def light_below(components: Components, highest: Floats) -> Floats:
+    """Return the responsibility, relative to the weight, below which moments are summed in single precision.
+
+    `highest` has the largest logarithm of weight times density of each row, shape (n,); so has the result.
+    """
+    d = components.n_features
+    among = highest >= components.log_norms.max() - FAR_FEATURES * d - FAR
+    return np.where(among, LIGHT, weak_below(d))
 
 
 @dataclass(frozen=True)
@@ -178,17 +193,20 @@ def screened_log_probabilities(
                 _exact(components, k, np.flatnonzero(~(out[k] < best + lowest[k])), values, block, out[k])
             return singles
         _each_piece(_bounds, components, screen, values, block, out)
+        # Few large steps: between two of them threads wait for each other.
         first = out.argmax(axis=0)
-        best = np.empty(len(values))
-        for k in range(components.n_components):
-            chosen = np.flatnonzero(first == k)
+        by_component = first.argsort(kind="stable")
+        ends = np.bincount(first, minlength=components.n_components).cumsum()
+        for k, chosen in enumerate(np.split(by_component, ends[:-1])):
             _exact(components, k, chosen, values, block, out[k])
-            best[chosen] = out[k, chosen]
         lowest = _floor(components, NEGLIGIBLE)
-        for k in range(components.n_components):
-            likely = ~(out[k] < best + lowest[k])
-            out[k, ~likely] = -np.inf
-            _exact(components, k, np.flatnonzero(likely & (first != k)), values, block, out[k])
+        every = np.arange(len(values))
+        unlikely = out < out[first, every] + lowest
+        np.copyto(out, -np.inf, where=unlikely)
+        unlikely[first, every] = True  # they are exact already
+        for some in np.flatnonzero(~unlikely.all(axis=1)):
+            k = int(some)
+            _exact(components, k, np.flatnonzero(~unlikely[k]), values, block, out[k])
         return None
 
 
@@ -200,7 +218,7 @@ def _each_piece(
     block: Block,
     out: Floats,
 ) -> None:
-    step = piece_rows(components)
+    step = piece_rows(components, out.shape[1])
     for low in range(0, out.shape[1], step):
         way(components, screen, rows[low : low + step], block, out[:, low : low + step])
 
@@ -236,8 +254,9 @@ def _single(components: Components, screen: Screen, rows: Singles, block: Block,
 def _exact(
     components: Components, k: int, chosen: NDArray[np.intp], rows: Floats, block: Block, out: Floats
 ) -> None:
-    for low in range(0, len(chosen), GATHERED_ROWS):
-        some = chosen[low : low + GATHERED_ROWS]
+    step = rows_together(len(rows))
+    for low in range(0, len(chosen), step):
+        some = chosen[low : low + step]
         gathered = block.scratch("rows", (len(some), rows.shape[1]))
         np.take(rows, some, axis=0, out=gathered, mode="clip")
         np.subtract(gathered, components.means[k], out=gathered)
