@@ -41,7 +41,7 @@ Floats = NDArray[np.float64]
 NEAR = 256.0
 #: Rows that are worked on together: products of a few hundred rows run at full speed, and stay in the cache.
 #: Of a short block only a share, so that buffers for them stay small beside it.
-FEWEST_ROWS, MOST_ROWS, SHORT_ROWS, SHARE = 1024, 4096, 512, 6
+FEWEST_ROWS, MOST_ROWS, SHORT_ROWS, SHARE = 1024, 4096, 512, 8
 
 
 @dataclass(frozen=True)

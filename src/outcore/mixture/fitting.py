@@ -28,7 +28,7 @@ from outcore.mixture.checkpoint import Checkpoint
 from outcore.mixture.densities import Components
 from outcore.mixture.expectation import Expectation, Sums
 from outcore.mixture.identity import identify
-from outcore.mixture.initialising import BLAS_BYTES, first_parameters, require_start, start_parts
+from outcore.mixture.initialising import first_parameters, kept_by_blas, require_start, start_parts
 from outcore.mixture.iterating import Reached, Search, Trial
 from outcore.mixture.parameters import Given, Parameters, covariance_shape
 from outcore.mixture.watching import Steps, Watch
@@ -116,7 +116,8 @@ class _Iteration(Expectation):
         """Count it with the parameters."""
         cost = super().cost(rows, block_rows)
         # What BLAS keeps from the work between two passes is not given back for the pass.
-        return replace(cost, parameter_bytes=cost.parameter_bytes + self.held_bytes + BLAS_BYTES)
+        kept = kept_by_blas(self.components.n_features)
+        return replace(cost, parameter_bytes=cost.parameter_bytes + self.held_bytes + kept)
 
 
 def _plan(job: Job, wishes: Wishes, components: Components) -> Plan:

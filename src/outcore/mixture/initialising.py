@@ -38,8 +38,8 @@ ENOUGH = 10
 ROUNDS = 30
 #: Rows whose distances, or products, are formed together.
 PIECE = 1024
-#: What BLAS packs for the calling thread.
-BLAS_BYTES = 2 << 20
+#: What BLAS packs for the calling thread at most, and for how deep products and how many rows.
+BLAS_BYTES, BLAS_DEPTH, BLAS_ROWS = 2 << 20, 256, 512
 
 Floats = NDArray[np.float64]
 
@@ -93,6 +93,11 @@ def start_parts(n_rows: int, n_features: int, wishes: Wishes) -> dict[str, int]:
         "working memory": 8 * size * (k + 8 + int(log(k))) + 16 * PIECE * (d + k) + BLAS_BYTES,
         "covariances": 2 * matrices + 24 * d * d * (wishes.covariance_type in ("full", "tied")),
     }
+
+
+def kept_by_blas(n_features: int) -> int:
+    """Say what BLAS keeps, in bytes, of products of matrices of so many features."""
+    return min(BLAS_BYTES, 8 * min(n_features, BLAS_DEPTH) * (BLAS_ROWS + n_features))
 
 
 def require_start(n_rows: int, n_features: int, wishes: Wishes) -> None:
