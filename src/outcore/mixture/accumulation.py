@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 #: Rows that are multiplied together in a long block, and in any block.
-MOST_ROWS, FEWEST_ROWS = 1024, 512
+MOST_ROWS, FEWEST_ROWS = 2048, 512
 #: In single precision so many times that.
 SINGLES = 4
 #: With more than this part of a block's rows, all are taken: gathering them costs as much as products with 0.

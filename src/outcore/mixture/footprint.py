@@ -55,7 +55,8 @@ def temporary_bytes(components: Components, n_rows: int) -> int:
     k, d = components.n_components, components.n_features
     squares = d * d if components.covariance_type in ("full", "tied") else k * d
     sums = 4 * (k * d + squares) if pools(components) else d
-    masks = k * (n_rows if projects(components) else min(n_rows, piece_rows(components, n_rows)))
+    screened = projects(components) or holds_singles(components)
+    masks = k * (n_rows if screened else min(n_rows, piece_rows(components, n_rows)))
     return 32 * n_rows + masks + 8 * sums
 
 

@@ -187,10 +187,9 @@ def screened_log_probabilities(
             _each_piece(_single, components, screen, singles, block, out)
             best = out.max(axis=0)
             np.subtract(best, np.abs(best) * ERROR, out=best)
-            lowest = _floor(components, weak_below(components.n_features))
-            for k in range(components.n_components):
-                # Negated, so that NaN is looked at.
-                _exact(components, k, np.flatnonzero(~(out[k] < best + lowest[k])), values, block, out[k])
+            weak = out < best + _floor(components, weak_below(components.n_features))
+            for k, others in enumerate(weak):  # NaN is none of them, so it is looked at
+                _exact(components, k, np.flatnonzero(~others), values, block, out[k])
             return singles
         _each_piece(_bounds, components, screen, values, block, out)
         # Few large steps: between two of them threads wait for each other.
