@@ -6,8 +6,8 @@ Against  : Z.T @ Z and dtrmm with row dots on rows in memory, at their best bloc
 Targets  : gram 0.85 of syrk and 1.6 x the recipe; quadratic_form 0.85 of dtrmm and 1.4 x the recipe
 Repeat   : .venv-bench/bin/python -m benchmarks products
 
-outcore reads the file, cold, within a memory limit of a quarter of it; Dask, which would be killed there, within
-four times that. The others have their rows in memory, no limit, and both cores for BLAS.
+outcore reads the file, cold, within a memory limit of a quarter of it; Dask, which would be killed there,
+within four times that. The others have their rows in memory, no limit, and both cores for BLAS.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from outcore.blocks.statistic import Block
-from outcore.mixture.accumulation import FEWEST_ROWS, SINGLES, add_moments, add_light_moments
+from outcore.mixture.accumulation import FEWEST_ROWS, SINGLES, add_light_moments, add_moments
 from tests.mixture.blockwise import Dirty
 
 pytestmark = pytest.mark.usefixtures("like_a_task")
