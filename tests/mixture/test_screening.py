@@ -7,7 +7,14 @@ from outcore.blocks.statistic import Block
 from outcore.mixture import screening
 from outcore.mixture.densities import Components, log_probabilities
 from outcore.mixture.expectation import Expectation
-from outcore.mixture.screening import NEGLIGIBLE, choose, prepare, screened_log_probabilities, weak_below
+from outcore.mixture.screening import (
+    NEGLIGIBLE,
+    choose,
+    light_below,
+    prepare,
+    screened_log_probabilities,
+    weak_below,
+)
 from tests.mixture.blockwise import Dirty, close, drawn, made, passed, reference_sums
 
 pytestmark = pytest.mark.usefixtures("like_a_task")
@@ -110,3 +117,27 @@ def test_rows_far_away_among_others_in_single_precision(monkeypatch: pytest.Monk
 def test_few_rows_are_not_worth_a_choice() -> None:
     components = made("full", 10, 100, apart=2.0)
     assert choose(components, prepare(components), Block(0, drawn(components, screening.SAMPLE))) == "double"
+
+
+def test_light_shares_are_for_rows_among_the_components() -> None:
+    components = made("full", 4, 100, apart=0.3)
+    highest = np.array([components.log_norms.max(), components.log_norms.max() - 1e4])
+    assert light_below(components, highest).tolist() == [2.0**-16, weak_below(100)]
+
+
+def test_a_row_far_away_is_summed_exactly() -> None:
+    d = 100
+    means = np.zeros((2, d))
+    means[1, 0] = gap = 5.0
+    components = Components("full", np.log([0.5, 0.5]), means, np.repeat(np.eye(d)[None], 2, axis=0))
+    x = np.random.default_rng(0).standard_normal((2000, d)) + means[0]
+    x[1000:] += means[1]
+    # 30 000 deviations from both; the share of the second is exp(-12.5), 2**-18.
+    x[7] = 0.0
+    x[7, :2] = gap / 2 - 12.5 / gap, 30_000
+    share = shares_of(np.array([[0.0, -12.5]]))[0, 1]
+    assert weak_below(d) < share < screening.LIGHT
+    sums = passed(components, x)
+    # What the row adds to the second component's sums is most of them there.
+    assert sums.second[1, 1, 1] == pytest.approx(share * 9e8, rel=0.5)
+    close(sums, reference_sums(components, x), 1e-13)

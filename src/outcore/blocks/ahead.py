@@ -52,9 +52,6 @@ class Ahead:
             self._orders.put(None)
             self._reader.join()
 
-    def __len__(self) -> int:
-        return len(self._blocks)
-
     def __iter__(self) -> Iterator[NDArray[Any]]:
         which, ordered = 0, False
         for (low, high), following in zip(self._blocks, [*self._blocks[1:], None], strict=True):

@@ -58,15 +58,7 @@ class Pass:
         self._runner = runner
         self._advance = advance
         self._rows = rows
-        self._work = Work(
-            source,
-            weights,
-            statistics,
-            self._partition,
-            rows.address,
-            direct=plan.direct,
-            n_together=plan.workers,
-        )
+        self._work = Work(source, weights, statistics, self._partition, rows.address, direct=plan.direct)
         bytes_read = source.array.nbytes + (weights.array.nbytes if weights is not None else 0)
         self._row_bytes = bytes_read // max(rows.n_rows, 1)
         state_bytes = sum(s.cost(rows, plan.block_rows).state_bytes for s in statistics)

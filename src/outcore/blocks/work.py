@@ -57,8 +57,6 @@ class Work:
     held: Held | None = None
     #: Whether rows are read past the page cache.
     direct: bool = False
-    #: How many groups are worked on at a time.
-    n_together: int = 1
     #: Groups behind this one need not be worked on any more, none below 0; only seen by workers of the same
     #: process.
     last_wanted: int = sys.maxsize
@@ -93,7 +91,7 @@ def run_group(work: Work, index: int) -> list[Any]:
     with _noting(work, begin, end):
         states = [statistic.zero() for statistic in work.statistics]
     blocks = list(work.partition.blocks(index))
-    with _rows_of(work, index, blocks, workspace) as rows_of:
+    with _rows_of(work, blocks, workspace) as rows_of:
         for low, high in blocks:
             if index > work.last_wanted:
                 break
@@ -107,28 +105,14 @@ def run_group(work: Work, index: int) -> list[Any]:
 
 @contextmanager
 def _rows_of(
-    work: Work, index: int, blocks: list[tuple[int, int]], workspace: Workspace
+    work: Work, blocks: list[tuple[int, int]], workspace: Workspace
 ) -> Iterator[Iterator[NDArray[Any]]]:
     """Yield the rows of each block in turn."""
     if work.direct:
         with Ahead(work.source, blocks, workspace) as ahead:
-            yield _direct_rows(work, index, ahead)
+            yield iter(ahead)
     else:
         yield _cached_rows(work, blocks, workspace)
-
-
-def _direct_rows(work: Work, index: int, ahead: Ahead) -> Iterator[NDArray[Any]]:
-    """Yield the rows; before the end, have the first block of a later group brought into the page cache.
-
-    Nobody is there to read it ahead, so whoever begins with that group would wait for it.
-    """
-    later = index + work.n_together
-    n_left = len(ahead)
-    for rows in ahead:
-        n_left -= 1
-        if n_left == 1 and later < work.partition.n_groups:
-            work.source.announce(*next(work.partition.blocks(later)))
-        yield rows
 
 
 def _cached_rows(work: Work, blocks: list[tuple[int, int]], workspace: Workspace) -> Iterator[NDArray[Any]]:
