@@ -69,7 +69,8 @@ def test_sums_are_the_same_whichever_is_chosen(
     assert prepare(components).singles
     monkeypatch.setattr("outcore.mixture.expectation.choose", lambda *_: way)
     found = passed(components, x, w)
-    close(found, reference_sums(components, x, w), 1e-13)
+    # Light moments are exact to that, in sums of a few hundred rows.
+    close(found, reference_sums(components, x, w), 1e-12)
     monkeypatch.setattr(Expectation, "bind", lambda self, rows, share: self)
     close(found, passed(components, x, w), 1e-13)
 
