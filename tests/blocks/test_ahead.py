@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 import outcore as oc
 from outcore import budget
-from outcore.blocks import ahead
 from outcore.blocks.ahead import Ahead
 from outcore.blocks.partition import Partition
 from outcore.blocks.source import Source
@@ -31,6 +30,7 @@ from tests.blocks.samples import Copies, Doing
 
 N = 5000
 MB = 1 << 20
+ROOT = Path(__file__).parents[2]
 
 
 def evicted(path: Path) -> Path:
@@ -109,7 +109,7 @@ def test_what_is_in_the_cache_takes_no_thread_and_one_buffer(
     np.save(tmp_path / "x.npy", np.ones((N, 3)))
     source, places = Source(oc.open(tmp_path / "x.npy")), set()
     np.load(tmp_path / "x.npy")
-    monkeypatch.setattr(ahead.threading, "Thread", None)  # type: ignore[attr-defined]
+    monkeypatch.setattr(Ahead, "_order", None)
     with Ahead(source, pairs(0, 1000, 2000, 3000), Workspace()) as found:
         for rows in found:
             places.add(rows.ctypes.data)
@@ -236,27 +236,13 @@ def test_the_page_cache_stays_as_it_was(files: Path, small_memory: None) -> None
 
 
 LIMITED = """
-import json, sys, threading
+import json, sys
 import scipy.linalg.blas, threadpoolctl
 import outcore as oc
-
-def taken():
-    with open("/proc/self/status") as lines:
-        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon", "RssShmem")))
-
+from tests.blocks.peak import peak
 plan = oc.plan(oc.gram, sys.argv[1], workers=2)
-base, ended, seen = taken(), threading.Event(), []
-
-def watch():
-    while not ended.wait(0.001):
-        seen.append(taken())
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-trace = oc.gram(sys.argv[1], workers=2).trace()
-ended.set()
-watcher.join()
-print(json.dumps([plan.direct, plan.peak_bytes, max(seen) - base, trace]))
+gram, taken = peak(lambda: oc.gram(sys.argv[1], workers=2))
+print(json.dumps([plan.direct, plan.peak_bytes, taken, gram.trace()]))
 """
 TRIES = 3
 
@@ -267,7 +253,7 @@ def test_under_a_limit_that_the_file_breaks(tmp_path: Path, cgroup: Callable[...
     command = [sys.executable, "-c", LIMITED, str(tmp_path / "x.npy")]
     for _ in range(TRIES):  # what the allocator holds at a moment differs from run to run
         evicted(tmp_path / "x.npy")
-        ran = cgroup(command, 250 * 10**6, timeout_s=120)
+        ran = cgroup(command, 250 * 10**6, timeout_s=120, cwd=ROOT)
         assert (ran.returncode, ran.oom_kills) == (0, 0), ran.stderr
         chosen, planned, taken, trace = json.loads(ran.stdout)
         print(f"planned {planned / taken:.2f} x measured, {taken / 1e6:.0f} MB")

@@ -20,10 +20,11 @@ ROOT = Path(__file__).parents[2]
 N, D = 100_000, 100
 
 MEASURED = """
-import json, sys, threading
+import json, sys
 import numpy as np
 import scipy.linalg.blas, threadpoolctl
 import outcore as oc
+from tests.blocks.peak import peak
 from tests.blocks.samples import ColumnSums, Heavy, HeavyParts, double
 
 name, folder, workers = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -42,24 +43,9 @@ call = {
 function, arguments, options = call
 options["workers"] = workers
 
-def taken():
-    with open("/proc/self/status") as lines:
-        return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(("RssAnon", "RssShmem")))
-
 plan = oc.plan(function, *arguments, **options)
-base, ended, seen = taken(), threading.Event(), []
-
-def watch():
-    while not ended.wait(0.001):
-        seen.append(taken())
-
-watcher = threading.Thread(target=watch)
-watcher.start()
-result = function(*arguments, **options)
-seen.append(taken())
-ended.set()
-watcher.join()
-print(json.dumps([plan.mode, plan.peak_bytes, max(seen) - base]))
+result, taken = peak(lambda: function(*arguments, **options))
+print(json.dumps([plan.mode, plan.peak_bytes, taken]))
 """
 
 

@@ -42,6 +42,17 @@ def test_what_comes_is_announced_within_the_group(tmp_path: Path, monkeypatch: p
     assert announced == [(10, 30), (30, 40)]
 
 
+@pytest.mark.parametrize("direct", [False, True])
+def test_weights_are_announced_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, direct: bool) -> None:
+    source = opened(tmp_path)
+    np.save(tmp_path / "w.npy", np.ones(100))
+    weights = Source(oc.open(tmp_path / "w.npy"), "_weights")
+    announced: list[tuple[int, int]] = []
+    monkeypatch.setattr(weights, "announce", lambda start, stop: announced.append((start, stop)))
+    run_group(Work(source, weights, [Blocks()], PARTITION, direct=direct), 0)
+    assert [pair for pair in announced if pair[0] < pair[1]] == [(10, 30), (30, 40)]
+
+
 def test_buffers_are_used_again(tmp_path: Path) -> None:
     source = opened(tmp_path)
     places: set[int] = set()

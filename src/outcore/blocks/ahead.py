@@ -8,9 +8,8 @@ Guarantees
 - An error of reading comes where its block would have come.
 - When the `with` ends, however it ends, nothing is being read any more.
 
-Reading through the page cache copies all bytes and keeps books of all pages: a third of the time of a core at
-the speed of a fast device, taken away from the work. For a file that the cache cannot hold that is in vain.
-Blocks that happen to be there are taken from there.
+Reading through the page cache copies all bytes and keeps books of all pages, on the cores that should work.
+For a file that the cache cannot hold that is in vain. Blocks that happen to be there are taken from there.
 """
 
 from __future__ import annotations

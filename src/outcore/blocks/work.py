@@ -91,12 +91,14 @@ def run_group(work: Work, index: int) -> list[Any]:
     with _noting(work, begin, end):
         states = [statistic.zero() for statistic in work.statistics]
     blocks = list(work.partition.blocks(index))
+    weights_of = None if work.weights is None else _cached(work, work.weights, blocks, workspace)
     with _rows_of(work, blocks, workspace) as rows_of:
         for low, high in blocks:
             if index > work.last_wanted:
                 break
             with _noting(work, low, high):
-                block = Block(low, next(rows_of), _weights(work, low, high, workspace), workspace)
+                rows, weights = next(rows_of), None if weights_of is None else next(weights_of)
+                block = Block(low, rows, weights, workspace)
                 for i, statistic in enumerate(work.statistics):
                     states[i] = statistic.update(states[i], block)
     work.spare.append(workspace)
@@ -112,24 +114,21 @@ def _rows_of(
         with Ahead(work.source, blocks, workspace) as ahead:
             yield iter(ahead)
     else:
-        yield _cached_rows(work, blocks, workspace)
+        yield _cached(work, work.source, blocks, workspace)
 
 
-def _cached_rows(work: Work, blocks: list[tuple[int, int]], workspace: Workspace) -> Iterator[NDArray[Any]]:
+def _cached(
+    work: Work, source: Source, blocks: list[tuple[int, int]], workspace: Workspace
+) -> Iterator[NDArray[Any]]:
+    """Yield what is read through the page cache, with the blocks behind it announced once each."""
     end = blocks[-1][1]
-    announced = blocks[0][0]
+    announced = 0
     for low, high in blocks:
-        rows = work.source.read(low, high, workspace)
+        rows = source.read(low, high, workspace)
         wanted = min(high + AHEAD_BLOCKS * work.partition.block_rows, end)
-        for source in (work.source, work.weights):
-            if source is not None:
-                source.announce(max(announced, high), wanted)
+        source.announce(max(announced, high), wanted)
         announced = wanted
         yield rows
-
-
-def _weights(work: Work, low: int, high: int, workspace: Workspace) -> NDArray[Any] | None:
-    return None if work.weights is None else work.weights.read(low, high, workspace)
 
 
 def fill_blocks(work: Work, index: int, start: int, stop: int) -> None:

@@ -119,7 +119,7 @@ class PosixFile:
         if self._direct_fd is None:
             # By the descriptor: the name may stand for another file by now.
             # Two threads may both come here; what each opened stays until the file is closed.
-            fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECT)
+            fd = os.open(f"/proc/self/fd/{self.fd}", os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_DIRECT", 0))
             self._close_later(fd)
             self._direct_fd = fd
         return self._direct_fd

@@ -166,7 +166,8 @@ class Storage(ABC):
 
         `room` has `direct_room_bytes` bytes.
         """
-        raise NotImplementedError
+        # Only storages whose `reads_direct` is true are asked, and those have their own.
+        raise NotImplementedError(f"{type(self).__name__} says that it reads directly, and does not.")
 
     def is_cached(self, start: int, n_rows: int) -> bool:
         """Whether the rows seem to be in the page cache: some of them are."""
