@@ -20,8 +20,13 @@ def describe(folder: Path) -> str:
     return " · ".join([
         f"{cores()} cores{_model()}", f"{_memory_bytes() / (1 << 30):.0f} GiB",
         f"{platform.system()} {platform.release()}", f"{file_system(folder)}", python, *packages,
-        fio.installed() or "no fio", limits.kind(),
+        fio.installed() or "no fio", limits.kind(), *_kernels(),
     ])  # fmt: skip
+
+
+def _kernels() -> list[str]:
+    """Say which kernels OpenBLAS was told to use, instead of those for the processor."""
+    return [f"{name}={os.environ[name]}" for name in ("OPENBLAS_CORETYPE",) if name in os.environ]
 
 
 def cores() -> int:
