@@ -29,6 +29,9 @@
     ├── SingularCovarianceError (ValueError)      a covariance that is not positive definite
     ├── NotFittedError       (ValueError, AttributeError)  an estimator that is used before `fit`
     ├── CheckpointError      (ValueError)         a checkpoint of other data or other parameters
+    ├── StateError           (ValueError)         a loader's state of other data, or of another version
+    ├── TransformError       (RuntimeError)       a transform that failed, or returned what is no batch
+    ├── MissingPackageError  (ImportError)        an optional package that is not installed
     ├── ExecutorError        (RuntimeError)       an executor that cannot take work
     └── WorkerDiedError      (RuntimeError)       a worker process ended in the middle of its work
     ConvergenceWarning       (UserWarning)        an iteration that stopped at its limit
@@ -154,6 +157,18 @@ class NotFittedError(OutcoreError, ValueError, AttributeError):
 
 class CheckpointError(OutcoreError, ValueError):
     """A checkpoint belongs to other data or to other parameters, or is damaged."""
+
+
+class StateError(OutcoreError, ValueError):
+    """A loader's state belongs to other data or another order, or is damaged."""
+
+
+class TransformError(OutcoreError, RuntimeError):
+    """A transform of a loader failed, or returned what is no batch; the batch and its rows are named."""
+
+
+class MissingPackageError(OutcoreError, ImportError):
+    """An optional package is not installed; the text says how to install it."""
 
 
 class ExecutorError(OutcoreError, RuntimeError):

@@ -1,0 +1,1 @@
+"""Ready-made transforms of batches: functions whose results are ``transform(batch, rng) -> batch``."""
