@@ -1,4 +1,4 @@
-"""Put files out of the page cache, and look whether they are.
+"""Put files out of the page cache, look whether they are, and count what comes from the device then.
 
 Guarantees
 - `require` leaves no page of the file in memory or raises Skip: a figure is cold, or it is not shown. Dirty
@@ -77,3 +77,18 @@ def read_through(path: Path) -> float:
         while file.read(16 << 20):
             pass
         return resident_share(file.fileno())
+
+
+def device_bytes() -> int:
+    """Return how many bytes the device has delivered for this process so far, as the kernel counts them.
+
+    Raises
+    ------
+    Skip
+        The system does not count them.
+    """
+    try:
+        fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    except OSError as error:
+        raise Skip(f"the system does not count what is read: {error}") from error
+    return int(fields["read_bytes"])

@@ -49,21 +49,42 @@ def call(function: Callable[..., Any], limit_bytes: int | None = None, /, **argu
     EndedError
         Any other error there, or the process was killed, for memory for instance.
     """
-    name = f"{function.__module__}:{function.__qualname__}"
-    command = [sys.executable, "-m", "benchmarks.limits", name, json.dumps(arguments)]
+    command = _command(function, arguments)
     if limit_bytes is None or unavailable():
-        returncode, stdout, stderr, peak, kills = _run_free(command)
-    else:
-        ran = cgroup.run_limited(command, limit_bytes, timeout_s=TIMEOUT_S, cwd=ROOT)
-        returncode, stdout, stderr = ran.returncode, ran.stdout, ran.stderr
-        peak, kills = ran.peak_anonymous, ran.oom_kills
+        returncode, stdout, stderr, peak = _run_free(command, anonymous_bytes)
+        return Answer(_value(command, returncode, stdout, stderr), peak)
+    ran = cgroup.run_limited(command, limit_bytes, timeout_s=TIMEOUT_S, cwd=ROOT)
+    if ran.oom_kills and ran.returncode:
+        why = f"killed by the kernel: over {limit_bytes} bytes of memory"
+        raise EndedError(f"{command[-2]}: {why}\n{ran.stderr[-3000:]}")
+    return Answer(_value(command, ran.returncode, ran.stdout, ran.stderr), ran.peak_anonymous)
+
+
+def watch(function: Callable[..., Any], sample: Callable[[int], int], /, **arguments: Any) -> tuple[Any, int]:
+    """Run as `call` does, without a limit; return the answer and the most that ``sample(pid)`` returned.
+
+    Raises
+    ------
+    Skip, EndedError
+        As `call`.
+    """
+    command = _command(function, arguments)
+    returncode, stdout, stderr, peak = _run_free(command, sample)
+    return _value(command, returncode, stdout, stderr), peak
+
+
+def _command(function: Callable[..., Any], arguments: dict[str, Any]) -> list[str]:
+    name = f"{function.__module__}:{function.__qualname__}"
+    return [sys.executable, "-m", "benchmarks.limits", name, json.dumps(arguments)]
+
+
+def _value(command: list[str], returncode: int, stdout: str, stderr: str) -> Any:
     if returncode:
-        why = f"killed by the kernel: over {limit_bytes} bytes of memory" if kills else f"exit {returncode}"
-        raise EndedError(f"{name}: {why}\n{stderr[-3000:]}")
+        raise EndedError(f"{command[-2]}: exit {returncode}\n{stderr[-3000:]}")
     answer = json.loads(stdout.splitlines()[-1])
     if "skip" in answer:
         raise Skip(answer["skip"])
-    return Answer(answer["value"], peak)
+    return answer["value"]
 
 
 @functools.cache
@@ -90,18 +111,18 @@ def describe(limit_bytes: int) -> str:
     return f"memory limit {limit_bytes / 1e9:.2f} GB, page cache included ({kind()})"
 
 
-def _run_free(command: list[str]) -> tuple[int, str, str, int, int]:
+def _run_free(command: list[str], sample: Callable[[int], int]) -> tuple[int, str, str, int]:
     process = subprocess.Popen(
         command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     ended = threading.Event()
     peak = [0]
 
-    def sample() -> None:
+    def keep_sampling() -> None:
         while not ended.wait(SAMPLE_S):
-            peak[0] = max(peak[0], anonymous_bytes(process.pid))
+            peak[0] = max(peak[0], sample(process.pid))
 
-    sampler = threading.Thread(target=sample, name="memory sampler")
+    sampler = threading.Thread(target=keep_sampling, name="memory sampler")
     sampler.start()
     try:
         stdout, stderr = process.communicate(timeout=TIMEOUT_S)
@@ -112,7 +133,7 @@ def _run_free(command: list[str]) -> tuple[int, str, str, int, int]:
     finally:
         ended.set()
         sampler.join()
-    return process.returncode, stdout, stderr, peak[0], 0
+    return process.returncode, stdout, stderr, peak[0]
 
 
 def anonymous_bytes(pid: int | str = "self") -> int:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import random
 import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from importlib import import_module
+from typing import Any, NamedTuple
 
 #: Does one turn, with starts drawn from the seed, and returns its rate: more is better.
 Turn = Callable[[int], float]
@@ -50,6 +51,11 @@ class Rates:
     def median(self, name: str) -> float:
         """Middle of the rates of one contender."""
         return statistics.median(self.of[name])
+
+    def best(self, names: Iterable[str]) -> str:
+        """Name the fastest of some contenders; where none of them ran, the first."""
+        names = list(names)
+        return max((name for name in names if name in self.of), key=self.median, default=names[0])
 
     def ratio(self, name: str, to: str) -> Ratio | None:
         """How many times faster `name` was than `to`; None where one of them did not run."""
@@ -92,6 +98,20 @@ def interleave(contenders: Mapping[str, Turn], repeats: int, unit: str, *, warm_
     rates.of = {name: rates.of[name] for name in contenders if name in rates.of}
     say("")
     return rates
+
+
+def need(name: str) -> Any:
+    """Import a peer.
+
+    Raises
+    ------
+    Skip
+        It is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise Skip(f"{name} is not installed: make bench installs it ({error})") from error
 
 
 def say(what: str) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import outcore as oc
 from benchmarks import cold, limits
 from benchmarks.data import write_raw
-from benchmarks.measure import Skip
 from benchmarks.report import Report, Table, Target
 from benchmarks.settings import Settings
 
@@ -49,16 +48,8 @@ def measure(path: str, weights: str) -> int:
     cold.require(Path(path))
     cold.require(Path(weights))
     q = np.random.default_rng(2).standard_normal((K, COLUMNS, COLUMNS))
-    before = _read_bytes()
+    before = cold.device_bytes()
     x = oc.open(path, dtype="f8", shape=(-1, COLUMNS))
     target = Path(path).with_name("forms.npy")
     oc.reduce_rows(x, [Gram(), QuadraticForm(q, out=str(target))], weights=oc.open(weights))
-    return _read_bytes() - before
-
-
-def _read_bytes() -> int:
-    try:
-        fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
-    except OSError as error:
-        raise Skip(f"the system does not count what is read: {error}") from error
-    return int(fields["read_bytes"])
+    return cold.device_bytes() - before

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import outcore as oc
-from benchmarks.measure import Skip
+from benchmarks.measure import need
 
 Read = Callable[[NDArray[np.int64], NDArray[Any]], object]
 #: Reads that tensorstore is given at a time.
@@ -82,12 +82,12 @@ def preadv_loop(path: Path) -> Iterator[Read]:
 
 @contextlib.contextmanager
 def zarr_loop(path: Path) -> Iterator[Read]:
-    yield _slices(_need("zarr").open_array(path, mode="r"))
+    yield _slices(need("zarr").open_array(path, mode="r"))
 
 
 @contextlib.contextmanager
 def tensorstore_in_flight(path: Path) -> Iterator[Read]:
-    ts = _need("tensorstore")
+    ts = need("tensorstore")
     store = ts.open({"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{path}/"}}).result()
 
     def read(starts: NDArray[np.int64], out: NDArray[Any]) -> None:
@@ -105,7 +105,7 @@ def tensorstore_in_flight(path: Path) -> Iterator[Read]:
 
 @contextlib.contextmanager
 def blosc2_loop(path: Path) -> Iterator[Read]:
-    yield _slices(_need("blosc2").open(str(path), mode="r"))
+    yield _slices(need("blosc2").open(str(path), mode="r"))
 
 
 def _slices(array: Any) -> Read:
@@ -114,15 +114,6 @@ def _slices(array: Any) -> Read:
             out[i] = array[start : start + out.shape[1]]
 
     return read
-
-
-def _need(name: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise Skip(f"{name} is not installed: make bench installs it ({error})") from error
 
 
 #: Name in the tables -> how to open it.

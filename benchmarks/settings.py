@@ -39,6 +39,11 @@ class Settings:
         """The same, where a turn takes less."""
         return self.turns or (5 if self.quick else 15)
 
+    @property
+    def cold_limit_bytes(self) -> int:
+        """Memory limit of loaders that read cold arrays, which are four times as large."""
+        return (256 << 20) if self.quick else (2 << 30)
+
     def free_bytes(self) -> int:
         """Space left on the disk of the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from outcore.shared.family import join
 
 if TYPE_CHECKING:
     from outcore import errors as errors
+    from outcore import transforms as transforms
     from outcore.array.creating import create as create
     from outcore.array.handle import Array as Array
     from outcore.array.opening import asarray as asarray
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from outcore.linalg.forms import quadratic_form as quadratic_form
     from outcore.linalg.grams import gram as gram
     from outcore.linalg.matrices import matmul as matmul
+    from outcore.loader.loading import Loader as Loader
+    from outcore.loader.splitting import split as split
+    from outcore.loader.window import Window as Window
     from outcore.mixture.gaussian import GaussianMixture as GaussianMixture
     from outcore.settings import options as options
     from outcore.shared.census import segments as segments
@@ -45,10 +49,12 @@ __all__ = [  # noqa: RUF022 - sorted as Python sorts, which a test can tell
     "Array",
     "GaussianMixture",
     "KMeans",
+    "Loader",
     "PCA",
     "SharedArray",
     "SharedRing",
     "Statistic",
+    "Window",
     "asarray",
     "attach",
     "combine",
@@ -69,6 +75,8 @@ __all__ = [  # noqa: RUF022 - sorted as Python sorts, which a test can tell
     "segments",
     "share",
     "shared_empty",
+    "split",
+    "transforms",
 ]
 
 #: Public name -> (module, name there). Loaded when first used, so that ``import outcore`` costs nothing.
@@ -76,10 +84,12 @@ _WHERE = {
     "Array": ("outcore.array.handle", "Array"),
     "GaussianMixture": ("outcore.mixture.gaussian", "GaussianMixture"),
     "KMeans": ("outcore.cluster.kmeans", "KMeans"),
+    "Loader": ("outcore.loader.loading", "Loader"),
     "PCA": ("outcore.decomposition.pca", "PCA"),
     "SharedArray": ("outcore.shared.sharedarray", "SharedArray"),
     "SharedRing": ("outcore.shared.ring", "SharedRing"),
     "Statistic": ("outcore.blocks.statistic", "Statistic"),
+    "Window": ("outcore.loader.window", "Window"),
     "asarray": ("outcore.array.opening", "asarray"),
     "attach": ("outcore.shared.sharing", "attach"),
     "combine": ("outcore.combination.combining", "combine"),
@@ -100,6 +110,8 @@ _WHERE = {
     "segments": ("outcore.shared.census", "segments"),
     "share": ("outcore.shared.sharing", "share"),
     "shared_empty": ("outcore.shared.sharing", "shared_empty"),
+    "split": ("outcore.loader.splitting", "split"),
+    "transforms": ("outcore.transforms", ""),
 }
 
 

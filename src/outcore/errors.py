@@ -182,9 +182,12 @@ class WorkerDiedError(OutcoreError, RuntimeError):
     ----------
     indices : tuple of int
         Numbers of the tasks that may have been the reason.
+    deaths : tuple of str
+        Which processes ended, and how, where that is known: "process 4711: SIGKILL".
     """
 
     indices: tuple[int, ...] = ()
+    deaths: tuple[str, ...] = ()
 
 
 class ConvergenceWarning(UserWarning):

@@ -1,7 +1,7 @@
 """Rows in blocks for callers that keep the books themselves: no budget is asked, buffers are theirs.
 
 Reads from : array.handle
-Hands to   : blocks.source
+Hands to   : blocks.source, loader
 
 Callers read the blocks of one array side by side in many threads: what they need is announced ahead and read
 in the calling thread, where `Array.windows` would start threads of its own.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from outcore.array.handle import Array
 from outcore.array.reading import BLOCK_BYTES, pick, read_windows
+from outcore.layout import Indices
 from outcore.storage.file import DIRECT_BYTES
 
 
@@ -46,6 +47,23 @@ def read_rows(array: Array, start: int, out: NDArray[Any]) -> None:
         read_windows(array._storage, array._fields, np.array([start], np.int64), len(out), out[None])
     else:
         array._storage.read_rows(start, out)
+
+
+def gather(array: Array, starts: Indices, length: int, out: NDArray[Any]) -> None:
+    """Fill ``out[i]`` with the rows ``[starts[i], starts[i] + length)``, which the caller has checked.
+
+    As `Array.windows`, threads of its own included.
+    """
+    read_windows(array._storage, array._fields, starts, length, out)
+
+
+def gather_bytes(array: Array, n_windows: int, length: int) -> int:
+    """Count what `gather` needs besides `out`, at most."""
+    storage = array._storage
+    if not array._fields:
+        return storage.extra_bytes(n_windows, length)
+    windows = max(1, min(n_windows, BLOCK_BYTES // max(length * storage.row_bytes, 1)))
+    return storage.extra_bytes(windows, length) + windows * length * storage.row_bytes
 
 
 def reads_direct(array: Array) -> bool:

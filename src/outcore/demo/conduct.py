@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from outcore.budget import format_bytes
-from outcore.demo import breaking, describing, ingesting, mixing, sharing, texts, windows
+from outcore.demo import breaking, describing, ingesting, mixing, sharing, texts, training, windows
 from outcore.demo.groups import Limit, find_limit
 from outcore.demo.place import in_memory, workplace
 from outcore.demo.report import as_dict, summary
@@ -51,11 +51,12 @@ JOBS = (
     Job(describing.disk_bytes, describing.work),
     Job(mixing.disk_bytes, mixing.work),
     Job(sharing.disk_bytes, sharing.work),
+    Job(training.disk_bytes, training.work),
 )
 
 
 def run(size: float = 1.0, directory: str | None = None, keep: bool = False, as_json: bool = False) -> int:
-    """Run the demo: text, ingest, random windows, a summary of each column, a mixture, shared arrays.
+    """Run the demo: text, ingest, random windows, a summary of each column, a mixture, shared arrays, training.
 
     Parameters
     ----------

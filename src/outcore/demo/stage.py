@@ -112,6 +112,7 @@ class Demo:
         *arguments: str,
         on_line: Callable[[dict[str, Any]], None] | None = None,
         processes: int = 1,
+        extra_bytes: int = 0,
     ) -> Finished:
         """Run a Python program in the folder, under the limit; its last line is its answer, in JSON.
 
@@ -119,8 +120,11 @@ class Demo:
         ----------
         processes : int
             How many there will be, itself included. Each has an allowance, and all of them one budget.
+        extra_bytes : int
+            For libraries that the allowance does not know of.
         """
-        limit = replace(self.limit, nbytes=self.limit.nbytes + (processes - 1) * ALLOWANCE_BYTES)
+        more_bytes = (processes - 1) * ALLOWANCE_BYTES + extra_bytes
+        limit = replace(self.limit, nbytes=self.limit.nbytes + more_bytes)
         return run_child(
             [sys.executable, *arguments], shown=shown, folder=self.folder, limit=limit, on_line=on_line
         )

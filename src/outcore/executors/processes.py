@@ -16,6 +16,7 @@ learns which one was the reason (docs/decisions/0013).
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -64,6 +65,7 @@ class Processes(Runner):
         self._placed: Placed | None = None
         self._number = 0
         self._closed = False
+        self._pid = os.getpid()
         self._main = main_file()
 
     def place(self, obj: Any) -> Any:
@@ -95,6 +97,12 @@ class Processes(Runner):
         """Give running tasks a moment to end, and end the workers."""
         self._closed = True
         self._queue.clear()
+        if os.getpid() != self._pid:
+            # A forked child: the workers are its parent's, and what is sent to them here would reach them.
+            for member in self._members:
+                member.release()
+            self._members.clear()
+            return
         try:
             busy = self._settle()
             for member in self._members:
@@ -232,4 +240,5 @@ def _died(task: _Task) -> WorkerDiedError:
         lines.append("Use threads, executor=None, and python -X faulthandler to see where it happens.")
     error = WorkerDiedError("\n".join(lines))
     error.indices = (task.index,)
+    error.deaths = tuple(task.deaths)
     return error

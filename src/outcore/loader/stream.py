@@ -1,0 +1,163 @@
+"""Batches in order, made ahead of whoever takes them.
+
+Reads from : loader.making
+Hands to   : loader.loading
+
+Guarantees
+- Batches come in the order of their steps, however many threads make them; an error comes where its batch
+  would have come, and ends the stream.
+- At most `ahead` batches are made or being made that nobody has taken.
+- When the stream ends, is closed, or nobody refers to it any more, its threads and processes have ended.
+- A stream works in the process that began it; in a forked child it says so.
+
+A thread is given several batches at a time: waking a thread takes as long as copying some hundred kilobytes.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import queue
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from outcore.errors import ExecutorError
+from outcore.loader.buffers import Closed
+from outcore.loader.counting import Counter
+from outcore.loader.making import Maker
+from outcore.loader.structure import Batch
+
+
+class _Task:
+    """Batches that one thread makes, one after the other."""
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        self.steps = steps
+        self.made: deque[Batch] = deque()
+        self.error: BaseException | None = None
+        self.ended = threading.Event()
+
+
+class Crew:
+    """Threads that make batches."""
+
+    def __init__(self, maker: Maker, n_threads: int) -> None:
+        self._maker = maker
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._closed = False
+        self._pid = os.getpid()
+        # Daemons: the interpreter would wait for threads of a stream that nobody finished before anything
+        # had told them to end.
+        self._threads = [
+            threading.Thread(target=self._work, name=f"outcore-loader-{i}", daemon=True)
+            for i in range(n_threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        _crews.add(self)
+        self._maker.reading.start()
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, task: _Task) -> None:
+        """Have the batches of a task made."""
+        for step in task.steps:
+            self._maker.expect(step)
+        self._tasks.put(task)
+
+    def take(self, task: _Task) -> None:
+        """Wait for a task, and raise what its thread raised."""
+        if os.getpid() != self._pid:
+            raise ExecutorError(
+                f"this iterator was made in process {self._pid} and is used in its child {os.getpid()}, where its"
+                " threads are not.\nHand the loader over and iterate over it there: for batch in loader."
+            )
+        task.ended.wait()
+        if task.error is not None and not task.made:
+            raise task.error
+
+    def close(self) -> None:
+        """End the threads, and what they wait for."""
+        self._closed = True
+        _crews.discard(self)
+        if os.getpid() != self._pid:
+            return
+        for _ in self._threads:
+            self._tasks.put(None)
+        self._maker.close()
+        for thread in self._threads:
+            if thread.ident is not None and thread is not threading.current_thread():
+                thread.join()
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                for step in task.steps:
+                    if self._closed:
+                        raise Closed
+                    task.made.append(self._maker.make(step))
+            except BaseException as error:  # raised again by whoever takes the batch
+                task.error = error
+            task.ended.set()
+            del task  # before the next wait: it holds batches
+
+
+#: Ended when the interpreter ends, if nobody did before.
+_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for crew in list(_crews):
+        crew.close()
+
+
+def batches(
+    maker: Maker, steps: Sequence[int], counter: Counter, *, n_threads: int, ahead: int, at_once: int
+) -> Iterator[Batch]:
+    """Make the batches of `steps`, `ahead` of them before they are asked for."""
+    if n_threads == 0:
+        yield from _one_by_one(maker, steps, counter)
+        return
+    crew = Crew(maker, n_threads)
+    try:
+        crew.start()
+        waiting: deque[_Task] = deque()
+        submitted = 0
+        taken = 0
+        while taken < len(steps):
+            while submitted < len(steps) and (submitted - taken < ahead or not waiting):
+                task = _Task(steps[submitted : submitted + at_once])
+                submitted += len(task.steps)
+                waiting.append(task)
+                crew.submit(task)
+            task = waiting.popleft()
+            begin_s = time.perf_counter()
+            crew.take(task)
+            counter.add(wait_s=time.perf_counter() - begin_s)
+            while task.made:
+                taken += 1
+                yield task.made.popleft()
+            if task.error is not None:
+                raise task.error
+    finally:
+        crew.close()
+
+
+def _one_by_one(maker: Maker, steps: Sequence[int], counter: Counter) -> Iterator[Batch]:
+    """Make each batch when it is asked for, in the caller's thread."""
+    try:
+        maker.reading.start()
+        for step in steps:
+            maker.expect(step)
+            begin_s = time.perf_counter()
+            batch = maker.make(step)
+            counter.add(wait_s=time.perf_counter() - begin_s)
+            yield batch
+            del batch
+    finally:
+        maker.close()
