@@ -17,13 +17,16 @@ else
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: setup test matrix demo bench format lock clean help
+.PHONY: setup test test-jax matrix demo bench format lock clean help
 
 # The first Python on the path that is new enough; `make PYTHON=... setup` to choose.
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
 SIZE ?= 1
 UPGRADE ?=
+# TORCH=0: without PyTorch, which is large; the tests then say what they left out.
+TORCH ?= 1
+export TORCH
 
 # An active environment must not leak into ours, nor ours into it.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH
@@ -35,6 +38,10 @@ python := .venv/bin/python
 uv := .venv/bin/uv
 bench_python := .venv-bench/bin/python
 sync = $(uv) pip sync --require-hashes --build-constraints
+# PyTorch is not in the lock (requirements/torch.txt says why), so each sync removes it, and it has a stamp of
+# its own that is older then.
+install_torch = $(python) -m pip --disable-pip-version-check --python
+with_torch = $(if $(filter-out 0,$(TORCH)),$(1)/.torch)
 install_project = $(uv) pip install --quiet --no-deps --no-build-isolation --editable . --python
 
 # An environment names its own folder inside its files. Moved or copied, it would run the old folder's
@@ -46,14 +53,17 @@ ifneq ($(shell cat .venv-bench/.made-in 2>/dev/null),$(CURDIR))
 .PHONY: .venv-bench/.made-in
 endif
 
-setup: .venv/.installed  ## make .venv with everything the other targets need
+setup: .venv/.installed $(call with_torch,.venv)  ## make .venv with everything the other targets need
 
-test: setup  ## all checks: format, lint, types, layers, doctests, docs, tests
+test: setup  ## all checks: format, lint, types, layers, doctests, docs, tests; TORCH=0 leaves PyTorch out
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
 	$(python) -m pytest
+
+test-jax: setup  ## the tests of the Keras adapter once more, with JAX in the place of PyTorch
+	KERAS_BACKEND=jax $(python) -m pytest tests/adapters -k keras
 
 # The deadline's stacks would be those of a healthy test: some run for minutes here.
 matrix: setup  ## `kill -9` in each kind of program and at each step, 100 000 arrays, a million files; some 20 minutes
@@ -64,7 +74,7 @@ matrix: setup  ## `kill -9` in each kind of program and at each step, 100 000 ar
 demo: setup  ## the main jobs on real files, beside what people use today; SIZE=2 for twice the data
 	.venv/bin/outcore demo --size $(SIZE)
 
-bench: .venv-bench/.installed  ## ratios to the peers, in an environment of their own (.venv-bench)
+bench: .venv-bench/.installed $(call with_torch,.venv-bench)  ## ratios to the peers, in an environment of their own (.venv-bench)
 	$(bench_python) -m benchmarks
 
 format: setup  ## write the code the way `make test` wants it
@@ -76,7 +86,7 @@ clean:  ## remove the environments and everything that was built
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*  ## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r a b; do printf '%-12s  %s\n' "$$a" "$$b"; done
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/make \1|\2/p' Makefile | while IFS='|' read -r a b; do printf '%-13s  %s\n' "$$a" "$$b"; done
 
 # ---------------------------------------------------------------------------------------- set-up
 .venv/.made-in: requirements/uv.txt
@@ -93,6 +103,10 @@ help:  ## this list
 	$(install_project) $(python)
 	@touch $@
 
+.venv/.torch: requirements/torch.txt .venv/.synced
+	$(install_torch) $(python) install --quiet --requirement requirements/torch.txt
+	@touch $@
+
 .venv-bench/.made-in: .venv/.made-in
 	$(python) -m venv --clear --without-pip .venv-bench
 	@echo "$(CURDIR)" > $@
@@ -105,11 +119,16 @@ help:  ## this list
 	$(install_project) $(bench_python)
 	@touch $@
 
+.venv-bench/.torch: requirements/torch.txt .venv-bench/.synced
+	$(install_torch) $(bench_python) install --quiet --requirement requirements/torch.txt
+	@touch $@
+
 # ----------------------------------------------------------------------------------------- locks
 # One file for every platform and every Python from 3.11 on. The files name no registry host and no
 # folder of the machine that wrote them.
 compile = $(uv) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+	--no-emit-index-url --no-emit-find-links --excludes requirements/excluded.txt \
+	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 lock: .venv/.made-in  ## write requirements/*.txt again; UPGRADE=1 takes the newest versions
 	$(compile) requirements/uv.in --output-file requirements/uv.txt

@@ -1,8 +1,12 @@
-"""What holds for every test and every doctest: nothing is left behind, names and folder of doctests."""
+"""What holds for every test and every doctest: nothing is left behind, names and folder of doctests.
+
+Also what is left out where PyTorch is, with ``TORCH=0``. Without it a missing PyTorch is a failure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,45 @@ import pytest
 from tests import hygiene
 
 FAILED = pytest.StashKey[bool]()
+
+WITHOUT_TORCH = os.environ.get("TORCH") == "0"
+LEFT_OUT = "TORCH=0: needs PyTorch"
+
+# What Keras computes with is chosen when it is imported: here, before anybody does.
+os.environ.setdefault("KERAS_BACKEND", "jax" if WITHOUT_TORCH else "torch")
+
+
+class LeftOutFile(pytest.File):
+    """A file that imports PyTorch at its top, and that nobody imports."""
+
+    def collect(self) -> Iterable[pytest.Item]:
+        pytest.skip(f"{LEFT_OUT}: {self.path.relative_to(self.config.rootpath)}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Generator[None, Any, Any]:
+    collectors = yield
+    named = file_path.name.removeprefix("test_").startswith("torch_") and file_path.suffix == ".py"
+    return [LeftOutFile.from_parent(parent, path=file_path)] if WITHOUT_TORCH and named else collectors
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if WITHOUT_TORCH and item.get_closest_marker("torch"):
+            item.add_marker(pytest.mark.skip(reason=f"{LEFT_OUT}: {item.nodeid}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not WITHOUT_TORCH:
+        return
+    reports = terminalreporter.getreports("skipped")
+    reasons = [report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple)]
+    names = sorted({reason.rpartition(" ")[2] for reason in reasons if LEFT_OUT in reason})
+    terminalreporter.write_line(
+        f"TORCH=0: PyTorch was left out, and with it {', '.join(names) or 'nothing'}; "
+        f"Keras computed on {os.environ['KERAS_BACKEND']}.",
+        yellow=True,
+    )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -44,6 +44,11 @@ class Settings:
         """Memory limit of loaders that read cold arrays, which are four times as large."""
         return (256 << 20) if self.quick else (2 << 30)
 
+    @property
+    def loader_budget(self) -> int | None:
+        """Budget of those loaders: None, their own default, where the limit has room for it."""
+        return self.cold_limit_bytes // 3 if self.quick else None
+
     def free_bytes(self) -> int:
         """Space left on the disk of the folder."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,7 @@ What a block's fence says
 - ```` ```python file=x.py ```` written there as x.py: later blocks, and processes that they start, import it
 - ```` ```console ````         its lines `$ outcore ...`, and `$ python x.py` for such files, are run there
 - ```` ```console no-run ````  not run; its first line is a comment with the reason
+- ```` ```console torch ````   not run where PyTorch is left out (TORCH=0)
 - `<!-- python` ... `-->`      run like the first, but hidden: makes the files that the rest uses
 """
 
@@ -34,6 +35,7 @@ class Block:
     text: str
     line: int  # of its first line of code, from 1
     file: str = ""  # to be written there instead of run
+    torch: bool = False  # needs PyTorch
 
 
 def documents() -> list[Path]:
@@ -65,7 +67,7 @@ def blocks(markdown: str) -> list[Block]:
             raise ValueError(f"line {first}: the block is not closed")
         text = textwrap.dedent("\n".join(lines[first:i])) + "\n"
         (file,) = [word[5:] for word in words if word.startswith("file=")] or [""]
-        found.append(Block(language, "no-run" not in words, text, first + 1, file))
+        found.append(Block(language, "no-run" not in words, text, first + 1, file, "torch" in words))
         i += 1
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import linecache
+import os
 import re
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ from tests.documents import ROOT, Block, anchors, blocks, commands, documents, l
 
 DOCUMENTS = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in documents()]
 COMMAND_S = 90.0
+WITHOUT_TORCH = os.environ.get("TORCH") == "0"
 # Fences whose code would pass unread. Shell lines belong in `console`, Python in `python`.
 UNREAD = {"bash", "ipython", "py", "pycon", "python3", "sh", "shell"}
 
@@ -83,7 +85,7 @@ def test_the_code_runs(document: Path, tmp_path: Path, monkeypatch: pytest.Monke
             run_python(block, document, namespace)
         elif block.language == "python":
             compile(block.text, where, "exec")
-        elif block.language == "console" and block.run:
+        elif block.language == "console" and block.run and not (block.torch and WITHOUT_TORCH):
             run_console(block, document, tmp_path)
 
 

@@ -135,6 +135,20 @@ def test_close_ends_what_does_not_end_by_itself(monkeypatch: pytest.MonkeyPatch,
         runner.submit(2, tasks.item, placed, "x")
 
 
+def test_a_forked_child_closes_its_copy_and_leaves_the_workers_alone() -> None:
+    with Processes(1) as runner:
+        placed = runner.place({"x": 3})
+        runner.submit(0, tasks.process_id, placed)
+        first = collected(runner).value
+        pid = os.fork()
+        if pid == 0:
+            runner.close()
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        runner.submit(1, tasks.process_id, placed)
+        assert collected(runner).value == first
+
+
 def test_a_large_object_reaches_each_worker_once_and_as_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     send = members.Connection.send_bytes

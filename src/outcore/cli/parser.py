@@ -178,7 +178,7 @@ def _demo(verbs: Any) -> None:
     parser = add_verb(
         verbs,
         "demo",
-        "real text to an array larger than the budget, random windows, a summary, shared arrays, a mixture",
+        "real text to an array larger than the budget, random windows, a summary, a mixture, training",
     )
     parser.add_argument(
         "--size", type=float, default=1.0, metavar="X", help="how much data; 2 is twice as much"

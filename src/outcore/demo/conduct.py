@@ -56,7 +56,7 @@ JOBS = (
 
 
 def run(size: float = 1.0, directory: str | None = None, keep: bool = False, as_json: bool = False) -> int:
-    """Run the demo: text, ingest, random windows, a summary of each column, a mixture, shared arrays, training.
+    """Run the demo: text, ingest, random windows, a summary, a mixture, shared arrays, a network in training.
 
     Parameters
     ----------

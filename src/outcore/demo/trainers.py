@@ -76,7 +76,8 @@ def prepare(path: str, numbers: str, parts: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"rows": int(known.sum())}
     if answer["rows"] < LEAST_ROWS:
         return answer
-    train, validation = (part[known[part]] for part in split(rows, TRAINED, groups=days))
+    whole_days = [np.asarray(part) for part in split(rows, TRAINED, groups=days)]
+    train, validation = (part[known[part]] for part in whole_days)
     found = describe(path)
     np.savez(parts, train=train, validation=validation, mean=found.mean[INPUTS], std=found.std[INPUTS])
     was_late = late[validation]
@@ -167,8 +168,8 @@ def numbered(batch: tuple[NDArray[Any], NDArray[Any]], rng: np.random.Generator)
 def _keras(backend: str) -> Any:
     """Load Keras, to compute on the processor and to leave no settings in the user's home."""
     os.environ |= {"KERAS_BACKEND": backend, "KERAS_HOME": os.getcwd()}
-    # A graphics card would be in nobody's way but that of the limit: its driver takes gigabytes.
-    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
+    # The driver of a graphics card takes gigabytes, and threads cost so small a network more than they save.
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"}
     return import_module("keras")
 
 

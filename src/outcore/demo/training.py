@@ -23,7 +23,7 @@ from outcore.budget import format_bytes
 from outcore.demo.children import PROGRESS
 from outcore.demo.ingesting import FLIGHTS
 from outcore.demo.report import aligned
-from outcore.demo.stage import BUDGET_BYTES, Demo, Step, quantity
+from outcore.demo.stage import BUDGET_BYTES, Demo, Step
 from outcore.demo.texts import SOURCES, YEARS
 from outcore.demo.windows import forget
 from outcore.errors import OutcoreError

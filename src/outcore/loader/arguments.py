@@ -72,8 +72,8 @@ def checked(
         )
     if drop_last not in (True, False):
         raise OptionError(f"drop_last={drop_last!r} is neither True nor False.")
-    ranks = _count("world_size", world_size, 1)
-    this = _count("rank", rank, 0)
+    ranks = count("world_size", world_size, 1)
+    this = count("rank", rank, 0)
     if this >= ranks:
         raise OptionError(
             f"rank={this} is not below world_size={ranks}: ranks are numbered from 0.\n"
@@ -81,7 +81,7 @@ def checked(
         )
     if num_workers is None:
         num_workers = min(usable_cores(), MOST_THREADS)
-    n_workers = _count("num_workers", num_workers, 0)
+    n_workers = count("num_workers", num_workers, 0)
     if worker_type == "process" and n_workers == 0:
         raise OptionError(
             "num_workers=0 and worker_type='process' contradict each other.\nUse num_workers=1 or more, or "
@@ -94,16 +94,16 @@ def checked(
             " threads.\nGive transform=..., or leave worker_type out."
         )
     return Options(
-        _count("batch_size", batch_size, 1),
+        count("batch_size", batch_size, 1),
         shuffle,
-        _count("seed", seed, 0),
+        count("seed", seed, 0),
         bool(drop_last),
         this,
         ranks,
         n_workers,
         worker_type,
-        None if prefetch is None else _count("prefetch", prefetch, 1),
-        None if block_size is None else _count("block_size", block_size, 1),
+        None if prefetch is None else count("prefetch", prefetch, 1),
+        None if block_size is None else count("block_size", block_size, 1),
         transforms,
     )
 
@@ -125,7 +125,14 @@ def _transforms(transform: Any) -> tuple[Callable[..., Any], ...]:
     return listed
 
 
-def _count(name: str, value: Any, least: int) -> int:
+def count(name: str, value: Any, least: int) -> int:
+    """Check a number.
+
+    Raises
+    ------
+    OptionError
+        Not a whole one, or below `least`.
+    """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
         raise OptionError(f"{name}={value!r} is not a whole number of {least} or more.")
     return int(value)

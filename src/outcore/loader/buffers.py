@@ -215,13 +215,18 @@ def buffer_bytes(order: BufferedOrder, samples: Samples, feeds: Sequence[Feed]) 
     """Count the bytes of one buffer, and of what is kept for its samples."""
     n = order.max_samples
     blocks = -(-n // order.block_size)
-    nbytes = 0 if samples.plain else 8 * n * (1 + len(feeds)) + 24 * n
+    nbytes = 0 if samples.plain else n * place_bytes(len(feeds))
     for feed in feeds:
         rows = n if samples.plain else samples.rows_of_blocks(n, blocks, feed.reach)
         if not samples.plain and not samples.contiguous:
             rows = int(rows * MOST_BETWEEN)
         nbytes += rows * feed.row_bytes
     return nbytes
+
+
+def place_bytes(n_feeds: int) -> int:
+    """Count what is kept, or needed to find it out, for each sample that is not just a row."""
+    return 8 * (1 + n_feeds) + 24
 
 
 def merge(rows: Indices, reach: int, row_bytes: int) -> tuple[Indices, Indices, Indices]:

@@ -49,6 +49,7 @@ def plan(
     what: str,
     *,
     batch_bytes: int,
+    index_bytes: int,
     buffer_bytes: int,
     reading_bytes: int,
     process_bytes: int,
@@ -63,6 +64,8 @@ def plan(
     ----------
     batch_bytes : int
         Of a batch on its way: its rows, and what a transform makes of them.
+    index_bytes : int
+        What is kept to know which rows the samples are.
     reading_bytes, process_bytes : int
         What reading takes besides, and what worker processes take.
     prefetch : int or None
@@ -78,8 +81,8 @@ def plan(
         It does not fit, with what does.
     """
     at_once = max(1, min(TASK_BYTES // max(batch_bytes, 1), MOST_AT_ONCE))
-    fixed = {"buffers": buffer_bytes, "reading": reading_bytes, "processes": process_bytes}
-    fixed = {name: size for name, size in fixed.items() if size}
+    named = ("indices", index_bytes), ("buffers", buffer_bytes), ("reading", reading_bytes)
+    fixed = {name: size for name, size in (*named, ("processes", process_bytes)) if size}
     if n_threads == 0:
         ahead = at_once = 1
     elif prefetch is not None:

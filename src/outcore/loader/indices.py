@@ -21,6 +21,11 @@ from numpy.typing import NDArray
 from outcore.errors import OptionError, RowIndexError, ShapeError
 from outcore.layout import normalise_rows
 from outcore.loader.runs import BLOCK_BYTES, Column, blocks, column, consecutive, digest, ranges
+from outcore.shared.sharedarray import SharedArray
+from outcore.shared.sharing import share
+
+#: More bytes of row numbers go to other processes through shared memory.
+SHARED_BYTES = 64 << 10
 
 
 class Indices(ABC):
@@ -32,10 +37,13 @@ class Indices(ABC):
         How many.
     n_rows : int
         Rows of the arrays.
+    nbytes : int
+        Bytes that the numbers take.
     """
 
     n: int
     n_rows: int
+    nbytes: int = 0
 
     @abstractmethod
     def rows(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -105,8 +113,14 @@ class RowList(Indices):
     """
 
     def __init__(self, chosen: NDArray[Any], n_rows: int) -> None:
-        self.n, self.n_rows = len(chosen), n_rows
+        self.n, self.n_rows, self.nbytes = len(chosen), n_rows, chosen.nbytes
         self._chosen = chosen
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Loaders are sent to many processes, and there may be a number for each of a hundred million rows.
+        if self.nbytes >= SHARED_BYTES and not isinstance(self._chosen, SharedArray):
+            self._chosen = share(self._chosen)
+        return self.__dict__
 
     def rows(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Look the rows up."""

@@ -30,6 +30,10 @@ from outcore.blocks.pages import mapped
 LEASED_BYTES = 64 << 10
 
 
+class _Memory(np.ndarray[Any, Any]):
+    """Memory that was lent; a class of its own, see `_piece`."""
+
+
 class Leases:
     """Hands out arrays; see the guarantees above. Any number of threads may ask.
 
@@ -48,10 +52,10 @@ class Leases:
 
     def __init__(self, keep: int) -> None:
         self._keep = keep
-        self._free: dict[int, deque[NDArray[np.uint8]]] = {}
+        self._free: dict[int, deque[_Memory]] = {}
         # The references live here; each takes itself out. Dicts and deques change in one step of the
         # interpreter: the callbacks run in whichever thread drops an array, and must not wait for a lock.
-        self._lent: dict[int, weakref.ref[memoryview]] = {}
+        self._lent: dict[int, weakref.ref[NDArray[Any]]] = {}
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array whose values are anything."""
@@ -63,15 +67,21 @@ class Leases:
         try:
             memory = free.pop()
         except IndexError:
-            memory = mapped((n_bytes,))
-        # The array refers to this memoryview, and so does whatever is made from the array.
-        lease = memory.data
+            memory = _piece(n_bytes)
+        batch: NDArray[Any] = np.ndarray(shape, kind, buffer=memory)
         lent = self._lent
 
-        def come_back(reference: weakref.ref[memoryview]) -> None:
+        def come_back(reference: weakref.ref[NDArray[Any]]) -> None:
             del lent[id(reference)]
             free.append(memory)
 
-        reference = weakref.ref(lease, come_back)
+        reference = weakref.ref(batch, come_back)
         lent[id(reference)] = reference
-        return np.ndarray(shape, kind, buffer=lease)
+        return batch
+
+
+def _piece(n_bytes: int) -> _Memory:
+    # NumPy lets a view of a view refer to what both are views of: past the batch, which could be gone while
+    # the view lives. It stops at an array of another class than the view's, so the batch's base is one; and
+    # the base of that is another, or the batch itself would refer past the first.
+    return mapped((n_bytes,)).view(_Memory).view(_Memory)

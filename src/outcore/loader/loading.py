@@ -14,13 +14,14 @@ Guarantees
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from outcore.adapters import missing
 from outcore.errors import OptionError, RowIndexError
 from outcore.loader import state, stream
-from outcore.loader.arguments import checked
+from outcore.loader.arguments import checked, count
 from outcore.loader.counting import Counter, LoaderStats
 from outcore.loader.footprint import Footprint
 from outcore.loader.lease import Leases
@@ -228,7 +229,8 @@ class Loader:
         self._position = self._start
         batches = self._stream(steps)
         try:
-            for step, batch in zip(steps, batches, strict=True):
+            for step in steps:
+                batch = next(batches)
                 if self._running is mine:
                     self._position = grid.after(step)
                 self._counter.add(batches=1, samples=size(batch))
@@ -273,8 +275,14 @@ class Loader:
         -------
         iterator
             Closing it, or dropping it, ends its threads.
+
+        Raises
+        ------
+        OptionError
+            `first` is below 0 or `stride` below 1.
         """
-        return self._stream(range(first, len(self), stride), buffered=buffered)
+        steps = range(count("first", first, 0), len(self), count("stride", stride, 1))
+        return self._stream(steps, buffered=buffered)
 
     # ---- epochs and states -----------------------------------------------------------------------
 
@@ -283,7 +291,7 @@ class Loader:
 
         Iterating to the end of an epoch begins the next one by itself.
         """
-        number = _epoch(epoch)
+        number = count("epoch", epoch, 0)
         if number != self._epoch:
             self._epoch, self._start, self._position, self._grid = number, 0, 0, self._whole
             self._running = None
@@ -291,8 +299,8 @@ class Loader:
     def state_dict(self) -> dict[str, Any]:
         """Return where the caller is: JSON.
 
-        What counts are the samples of the batches that were handed over, of all ranks, and none that was made
-        ahead. All ranks have the same state.
+        What counts are the samples of the batches that the latest loop was given, of all ranks, and none that
+        was made ahead. All ranks have the same state.
         """
         return self._state(self._position)
 
@@ -301,10 +309,13 @@ class Loader:
 
         For those who take batches out of `stream` or by number, such as adapters of frameworks.
         """
-        count = operator.index(batches)
-        if not 0 <= count <= len(self):
-            raise OptionError(f"batches={count} is not between 0 and {len(self)}, the batches of this epoch.")
-        return self._state(self._grid.after(count - 1) if count else 0)
+        consumed = count("batches", batches, 0)
+        if consumed > len(self):
+            raise OptionError(
+                f"batches={consumed} is more than the {len(self)} batches of this epoch.\n"
+                "Count from the epoch's beginning, and set the epoch first: loader.set_epoch(n)."
+            )
+        return self._state(self._grid.after(consumed - 1) if consumed else 0)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where a state was taken: the next iteration gives what is left of its epoch.
@@ -389,7 +400,7 @@ class Loader:
 
     def __getstate__(self) -> dict[str, Any]:
         kept = self.__dict__.copy()
-        for name in ("_counter", "_running", "_recent"):
+        for name in ("_counter", "_running", "_recent", "_pid"):
             del kept[name]
         # Rows without an address go into shared memory, once: copies of the loader are many.
         self._setup = kept["_setup"] = self._setup.reachable()
@@ -400,6 +411,7 @@ class Loader:
         self._begin()
 
     def _begin(self) -> None:
+        self._pid = os.getpid()
         self._counter = Counter()
         #: The iteration that `state_dict` tells of: the latest one.
         self._running = None
@@ -420,6 +432,8 @@ class Loader:
         return self._recent[1]
 
     def _stream(self, steps: range, *, buffered: bool = True) -> Generator[Batch]:
+        if os.getpid() != self._pid:
+            self._begin()  # a thread of the parent may have held a lock when it was forked
         recipe, planned = self._recipe(), self._footprint
         return self._run(recipe, planned, steps, buffered)
 
@@ -439,10 +453,3 @@ class Loader:
             ahead=planned.ahead,
             at_once=planned.at_once,
         )
-
-
-def _epoch(epoch: Any) -> int:
-    number = operator.index(epoch)
-    if number < 0:
-        raise OptionError(f"epoch={number} is below 0: epochs are numbered from 0.")
-    return number

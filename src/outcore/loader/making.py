@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from outcore.errors import TransformError, WorkerDiedError
+from outcore.errors import ExecutorError, TransformError, WorkerDiedError
+from outcore.loader.buffers import Closed
 from outcore.loader.counting import Counter
 from outcore.loader.grid import Grid
 from outcore.loader.keys import generator
@@ -107,13 +108,12 @@ class Maker:
             else:
                 rng = generator(recipe.seed, recipe.epoch, low)
                 made = apply(recipe.transforms, batch, rng)
-        except WorkerDiedError:
-            raise
+        except (ExecutorError, WorkerDiedError, Closed):
+            raise  # not the transform's
         except Exception as error:  # whatever a transform raises: it is the cause of what is raised here
             raise TransformError(
                 f"the transform failed at {self._named(step)}:\n  {type(error).__name__}: {error}\n"
-                f"Try it alone: transform(batch, rng) with batch = loader[{step}] of one without transform,"
-                f" after set_epoch({recipe.epoch})."
+                "Try it alone, with a batch of these rows and rng = np.random.default_rng(0)."
             ) from error
         self._check(made, step)
         return made

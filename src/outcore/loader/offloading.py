@@ -38,6 +38,8 @@ from outcore.storage.threads import run_threads
 
 #: How often a thread that waits for a worker looks whether this was closed.
 _LOOK_S = 0.1
+#: Pages of program files, which workers share with each other and with whoever else runs the same.
+_LIBRARIES_BYTES = 16 << 20
 
 
 class Offloaded:
@@ -75,16 +77,17 @@ class Offloaded:
 
     @staticmethod
     def overhead_bytes(n_workers: int, batch_bytes: int = 0) -> int:
-        """Return the memory that all workers take, beside the batches that the loader has made.
+        """Return the memory that all workers take, beside the batches that somebody has.
 
         Parameters
         ----------
         batch_bytes : int
             Of a batch, before or after the transforms, whichever is larger. Counted for each worker: the rows
-            that it is given, its copy of them, what the transforms make of it, and that once more in shared
-            memory. What transforms need while they work is not known here.
+            that it is given, its copy of them, what the transforms make of it, that once more in shared
+            memory, and a place in this process that waits for it. What transforms need while they work is not
+            known here, nor what the modules take that they import.
         """
-        return n_workers * (Processes.worker_bytes + 4 * batch_bytes)
+        return _LIBRARIES_BYTES + n_workers * (Processes.worker_bytes + 5 * batch_bytes)
 
     def empty(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return memory for rows of a batch, values unspecified; `release` it when the batch was made."""
@@ -113,6 +116,8 @@ class Offloaded:
         ------
         WorkerDiedError
             A worker died at this batch, and so did the next one.
+        ExecutorError
+            The system allows no further process, or this is a forked child.
         Closed
             `close` was called meanwhile.
         Exception
@@ -178,6 +183,11 @@ class Offloaded:
                     raise Closed
         except WorkerDiedError as error:
             raise _died(error, key) from None
+        except ExecutorError as error:  # of a transform it would have come as an answer
+            raise ExecutorError(
+                f"no worker process can be started for the transforms: {error.__cause__ or error}\n"
+                'Raise the limit on processes or memory, or use threads: worker_type="thread".'
+            ) from error
         return done.value, done.error
 
     @contextmanager

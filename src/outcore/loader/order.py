@@ -8,7 +8,7 @@ Guarantees
   and no earlier call has any influence.
 - Memory is that of a few buffers: 8 bytes for each block of at most `KEPT` buffers, and a permutation of at
   most 256 kB for each; nothing grows with n.
-- Safe to call from several threads.
+- Safe to call from several threads, and in children of a fork.
 
 A `BufferedOrder` says more than where samples are: its positions fall into buffers, one after the other, and
 the samples of a buffer are few long ranges, so they can be read in order and served in another one.
@@ -16,9 +16,8 @@ the samples of a buffer are few long ranges, so they can be read in order and se
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -205,8 +204,9 @@ class BlockShuffled(BufferedOrder):
         self._short = 0
         if n:
             self._short = int(self._permutation.inverse(np.array([self._n_blocks - 1]))[0])
-        self._kept: OrderedDict[int, _Buffer] = OrderedDict()
-        self._lock = threading.Lock()
+        # Replaced, never changed, and without a lock: two threads may both make what they miss, and make the
+        # same; a lock held by another thread during a fork would be held in the child for good.
+        self._kept: tuple[_Buffer, ...] = ()
 
     def __reduce__(self) -> tuple[type[BlockShuffled], tuple[Any, ...]]:
         return type(self), (self.n, self.block_size, self.blocks_per_buffer, *self._key)
@@ -241,7 +241,7 @@ class BlockShuffled(BufferedOrder):
 
     def spans(self, g: int) -> NDArray[np.int64]:
         """Return the samples of buffer `g` as ranges."""
-        blocks = self._made(g).blocks()
+        blocks = self._blocks(g)
         cuts = np.flatnonzero(np.diff(blocks) != 1)
         spans = np.empty((len(cuts) + 1, 2), dtype=np.int64)
         spans[0, 0], spans[1:, 0] = blocks[0], blocks[cuts + 1]
@@ -253,14 +253,14 @@ class BlockShuffled(BufferedOrder):
     def places(self, g: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where the samples at `positions` are in the ranges strung together."""
         lo, hi = self.bounds(g)
-        return self._made(g).permutation()(_inside(positions, lo, hi) - lo)
+        return self._inner(g)(_inside(positions, lo, hi) - lo)
 
     def _samples(self, g: int, positions: NDArray[np.int64]) -> NDArray[np.int64]:
         # The short block has the largest number, so it is the last of its buffer: those before are whole.
         places = self.places(g, positions)
         blocks = places // self.block_size
         places -= blocks * self.block_size
-        places += self._made(g).blocks()[blocks] * self.block_size
+        places += self._blocks(g)[blocks] * self.block_size
         return places
 
     def _start(self, place: int) -> int:
@@ -273,53 +273,40 @@ class BlockShuffled(BufferedOrder):
         return (positions + behind * self._missing) // self.block_size
 
     def _made(self, g: int) -> _Buffer:
-        with self._lock:
-            found = self._kept.get(g)
-            if found is None:
-                found = self._kept[g] = _Buffer(self, self._buffer(g))
-                if len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(g)
-            return found
+        for buffer in self._kept:
+            if buffer.g == g:
+                return buffer
+        buffer = _Buffer(self._buffer(g))
+        self._kept = (*self._kept[1 - KEPT :], buffer)
+        return buffer
 
-    def _blocks_of(self, g: int) -> NDArray[np.int64]:
-        first = g * self.blocks_per_buffer
-        places = np.arange(first, min(first + self.blocks_per_buffer, self._n_blocks))
-        blocks = self._permutation(places)
-        blocks.sort()
-        return blocks
+    def _blocks(self, g: int) -> NDArray[np.int64]:
+        """Return the numbers of the blocks of buffer `g`, ascending."""
+        buffer = self._made(g)
+        if buffer.blocks is None:
+            first = g * self.blocks_per_buffer
+            places = np.arange(first, min(first + self.blocks_per_buffer, self._n_blocks))
+            blocks = self._permutation(places)
+            blocks.sort()
+            buffer.blocks = blocks
+        return buffer.blocks
 
-    def _permutation_of(self, g: int) -> Permutation:
-        lo, hi = self.bounds(g)
-        return Permutation(hi - lo, derive(*self._key, "buffer", g))
+    def _inner(self, g: int) -> Permutation:
+        """Return the order inside of buffer `g`."""
+        buffer = self._made(g)
+        if buffer.inner is None:
+            lo, hi = self.bounds(g)
+            buffer.inner = Permutation(hi - lo, derive(*self._key, "buffer", g))
+        return buffer.inner
 
 
+@dataclass(eq=False)
 class _Buffer:
-    """What is remembered of one buffer; made when it is asked for first, by one thread while others wait.
+    """What is remembered of buffer `g`, once it was asked for."""
 
-    Each has a lock of its own: who serves one buffer does not wait for who begins to read the next.
-    """
-
-    def __init__(self, order: BlockShuffled, g: int) -> None:
-        self._order = order
-        self._g = g
-        self._lock = threading.Lock()
-        self._blocks: NDArray[np.int64] | None = None
-        self._permutation: Permutation | None = None
-
-    def blocks(self) -> NDArray[np.int64]:
-        """Return the numbers of its blocks, ascending."""
-        with self._lock:
-            if self._blocks is None:
-                self._blocks = self._order._blocks_of(self._g)
-            return self._blocks
-
-    def permutation(self) -> Permutation:
-        """Return the order inside the buffer."""
-        with self._lock:
-            if self._permutation is None:
-                self._permutation = self._order._permutation_of(self._g)
-            return self._permutation
+    g: int
+    blocks: NDArray[np.int64] | None = None
+    inner: Permutation | None = None
 
 
 def _positive(name: str, value: int) -> int:

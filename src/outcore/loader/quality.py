@@ -78,7 +78,8 @@ def predict(n: int, block_size: int, blocks_per_buffer: int, batch_size: int, be
     ----------
     n, block_size, blocks_per_buffer, batch_size : int
     between : float
-        The share of the variance between blocks, of blocks of this size; see `between_share`.
+        The share of the variance between blocks, of blocks of this size; see `between_share`. All of it is
+        between blocks of one sample, whatever is given.
 
     Returns
     -------
@@ -99,6 +100,8 @@ def predict(n: int, block_size: int, blocks_per_buffer: int, batch_size: int, be
     >>> round(predict(4000 * 32, 32, 2560, 256, 1.0), 2)
     1.03
     """
+    if block_size == 1:
+        between = 1.0
     n_blocks = -(-n // block_size)
     m = min(batch_size, n)
     g = min(max(float(blocks_per_buffer), m / block_size), float(n_blocks))

@@ -11,6 +11,7 @@ Guarantees
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +47,10 @@ def column(values: Any, what: str) -> Column:
     ShapeError
         Not one-dimensional.
     """
-    if not isinstance(values, (Array, str, bytes)) and not hasattr(values, "dtype"):
+    known = isinstance(values, (Array, str, os.PathLike)) or isinstance(
+        getattr(values, "dtype", None), np.dtype
+    )
+    if not known:  # lists, and the columns of table libraries
         try:
             values = np.asarray(values)
         except ValueError as error:
@@ -54,10 +58,8 @@ def column(values: Any, what: str) -> Column:
                 f"{what}: no array can be made of this {type(values).__name__} ({error}).\n"
                 "Give one value for each row."
             ) from error
-    if not isinstance(values, Array) and np.dtype(getattr(values, "dtype", "u1")) == object:
-        opened: Column = np.asarray(values)
-    else:
-        opened = asarray(values)
+    objects = getattr(values, "dtype", None) == np.dtype(object)
+    opened: Column = np.asarray(values) if objects else asarray(values)
     if opened.ndim != 1:
         raise ShapeError(
             f"{what} has shape {opened.shape}; expected one dimension, one value for each row.\n"

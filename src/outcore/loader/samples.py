@@ -45,6 +45,11 @@ class Samples:
         self._facts = facts
 
     @property
+    def nbytes(self) -> int:
+        """Bytes that are held to know which rows the samples are."""
+        return self._where.nbytes
+
+    @property
     def plain(self) -> bool:
         """Whether sample k + 1 is the row behind that of sample k, for all k."""
         return self.span == 1 and isinstance(self._where, RowRange) and self._where.step == 1

@@ -18,7 +18,7 @@ from outcore.array.opening import asarray
 from outcore.errors import OptionError, ShapeError
 from outcore.loader import footprint
 from outcore.loader.arguments import Options
-from outcore.loader.buffers import Buffers, buffer_bytes
+from outcore.loader.buffers import MOST_BETWEEN, Buffers, buffer_bytes, place_bytes
 from outcore.loader.counting import Counter
 from outcore.loader.footprint import Footprint
 from outcore.loader.grid import Grid
@@ -28,7 +28,7 @@ from outcore.loader.order import BlockShuffled, BufferedOrder, Order, Sequential
 from outcore.loader.quality import ShuffleQuality, between_share, predict
 from outcore.loader.reading import Buffered, Gathering, Reading
 from outcore.loader.samples import Samples, samples_of
-from outcore.loader.sizes import DEFAULT_BYTES, Blocks, choose_blocks
+from outcore.loader.sizes import DEFAULT_BYTES, EXTRA_BYTES, Blocks, choose_blocks
 from outcore.loader.sources import Feed, feeds_of
 from outcore.loader.structure import Structure
 from outcore.loader.window import Window
@@ -125,13 +125,24 @@ class Setup:
         # Rows that neighbouring windows share are read and held once.
         rows = [self.samples.rows_of_blocks(MANY_SAMPLES, MANY_BLOCKS, feed.reach) for feed in self.feeds]
         nbytes = sum(n * feed.row_bytes for n, feed in zip(rows, self.feeds, strict=True))
+        if not self.samples.plain and not self.samples.contiguous:
+            nbytes = int(nbytes * MOST_BETWEEN)
         sample_bytes = max(-(-nbytes // MANY_SAMPLES), 1)
         align = max(feed.source.decoded_rows for feed in self.feeds) if self.samples.plain else 1
         if self.options.shuffle == "block":
-            block_size = self.options.block_size
-            return choose_blocks(
-                self.samples.n, sample_bytes, self.budget_bytes, block_size=block_size, align=align
+            chosen = choose_blocks(
+                self.samples.n,
+                sample_bytes,
+                self.budget_bytes,
+                block_size=self.options.block_size,
+                align=align,
+                extra_bytes=EXTRA_BYTES if self.samples.plain else place_bytes(len(self.feeds)),
             )
+            # A small budget must have room for reading too, and for batches; how large those are must not
+            # matter to the order.
+            while chosen.blocks_per_buffer > 1 and sum(self._held(chosen)) > self.budget_bytes * 3 // 4:
+                chosen = Blocks(chosen.block_size, -(-chosen.blocks_per_buffer // 2))
+            return chosen
         at_once = min(SEQUENTIAL_BYTES, self.budget_bytes // 8) // sample_bytes
         return Blocks(max(at_once // align, 1) * align, 1)
 
@@ -184,14 +195,9 @@ class Setup:
         """
         options = self.options
         batch_bytes = options.batch_size * sum(feed.sample_bytes for feed in self.feeds)
-        order = self.order(0, 0, blocks)
-        buffers = reading = 0
-        if isinstance(order, BufferedOrder) and not self.in_memory:
-            buffers = buffer_bytes(order, self.samples, self.feeds) * (2 if options.num_workers else 1)
-            reading = max(feed.gather_bytes(order.max_samples, order.block_size) for feed in self.feeds)
-        elif not self.in_memory:
-            reading = max(feed.gather_bytes(options.batch_size, 1) for feed in self.feeds)
-            reading *= max(options.num_workers, 1)
+        buffers, reading = self._held(blocks)
+        if not options.num_workers:
+            buffers //= 2  # nothing is read ahead
         process_bytes = 0
         if options.worker_type == "process":
             process_bytes = Offloaded.overhead_bytes(options.num_workers, batch_bytes)
@@ -200,6 +206,7 @@ class Setup:
             f" num_workers={options.num_workers})",
             # What a transform returns is counted as large as what it gets.
             batch_bytes=batch_bytes * (2 if options.transforms else 1),
+            index_bytes=self.samples.nbytes,
             buffer_bytes=buffers,
             reading_bytes=reading,
             process_bytes=process_bytes,
@@ -208,6 +215,17 @@ class Setup:
             budget_bytes=self.budget_bytes,
             memory=self.memory,
         )
+
+    def _held(self, blocks: Blocks) -> tuple[int, int]:
+        """Count the bytes of two buffers, and what reading takes besides."""
+        if self.in_memory:
+            return 0, 0
+        order = self.order(0, 0, blocks)
+        if isinstance(order, BufferedOrder):
+            reading = max(feed.gather_bytes(order.max_samples, order.block_size) for feed in self.feeds)
+            return 2 * buffer_bytes(order, self.samples, self.feeds), reading
+        reading = max(feed.gather_bytes(self.options.batch_size, 1) for feed in self.feeds)
+        return 0, reading * max(self.options.num_workers, 1)
 
     def reading(self, recipe: Recipe, steps: range, counter: Counter, *, buffered: bool) -> Reading:
         """Choose how the rows of the batches of `steps` are read."""

@@ -31,6 +31,8 @@ ENOUGH_BLOCKS = 4096
 MOST_SAMPLES = 1 << 22
 #: The budget of a loader that is not told one. Not a share of what is free: the order would depend on that.
 DEFAULT_BYTES = 1 << 30
+#: What is kept, or needed to find it out, for each sample of a buffer.
+EXTRA_BYTES = 40
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def choose_blocks(
     *,
     block_size: int | None = None,
     align: int = 1,
-    extra_bytes: int = 40,
+    extra_bytes: int = EXTRA_BYTES,
 ) -> Blocks:
     """Choose how large blocks and buffers are.
 
@@ -118,7 +120,8 @@ def _size(n: int, sample_bytes: int, room: int, align: int) -> int:
     least = _multiple(min(LEAST_BYTES // sample_bytes, LEAST_SAMPLES), align)
     while n > room and room < ENOUGH_BLOCKS * size and size > least:
         size = max(_multiple(size // 2, align), least)
-    return size
+    # A budget so small that blocks, not buffers, are what does not fit: slow reads are better than none.
+    return max(min(size, room // align * align), align) if n > room else size
 
 
 def _multiple(count: int, align: int) -> int:
@@ -129,7 +132,7 @@ def _refuse(size: int, block_bytes: int, budget_bytes: int, align: int) -> None:
     cure = "Use a smaller block_size."
     if align > 1:
         cure = (
-            f"Each chunk of the file has {align} samples and is decoded as a whole; a smaller block_size fits,"
+            f"Each chunk of the file has {align} samples and is decoded whole; a smaller block_size fits,"
             " but then chunks are decoded many times."
         )
     parts = {"two buffers of one block": 2 * block_bytes, "as much again for batches": 2 * block_bytes}

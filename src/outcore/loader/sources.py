@@ -10,7 +10,7 @@ Guarantees
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any
 
@@ -24,6 +24,10 @@ from outcore.errors import ShapeError
 from outcore.layout import Indices
 from outcore.loader.structure import Structure
 from outcore.loader.window import Window
+from outcore.storage.copying import as_bytes, copy_ranges
+
+#: Row numbers that are written out at a time.
+INDEX_BYTES = 1 << 20
 
 
 class Feed:
@@ -84,8 +88,9 @@ class Feed:
                 out if self.windowed else out[:, None],
             )
         else:
-            index = (rows[:, None] + self.offsets).ravel()
-            blockwise.gather(self.source.array, index, 1, out.reshape(len(index), 1, *self.inner))
+            for begin, end, index in self._pieces(rows):
+                part = out[begin:end].reshape(index.size, 1, *self.inner)
+                blockwise.gather(self.source.array, index.ravel(), 1, part)
         return out.nbytes
 
     def gather_from(self, buffer: NDArray[Any], places: Indices, out: NDArray[Any]) -> None:
@@ -97,9 +102,25 @@ class Feed:
         # mode="clip" only because "raise" copies through a buffer: rows come from where they were checked.
         if not self.windowed:
             np.take(table, first, axis=0, out=out, mode="clip")
-        else:
-            index = first[:, None] + (self.offsets - self.offsets[0])
-            np.take(table, index, axis=0, out=out, mode="clip")
+            return
+        if self._dense and table.flags.c_contiguous and out.flags.c_contiguous:
+            copy_ranges(
+                as_bytes(table, 1, table.nbytes)[0],
+                0,
+                self.row_bytes,
+                first,
+                as_bytes(out, len(out), self.sample_bytes),
+            )
+            return
+        for begin, end, index in self._pieces(first - self.offsets[0]):
+            np.take(table, index, axis=0, out=out[begin:end], mode="clip")
+
+    def _pieces(self, rows: Indices) -> Iterator[tuple[int, int, Indices]]:
+        """List the rows of all samples, some samples at a time: they may be many more than the samples."""
+        step = max(INDEX_BYTES // (8 * len(self.offsets)), 1)
+        for begin in range(0, len(rows), step):
+            part = rows[begin : begin + step]
+            yield begin, begin + len(part), part[:, None] + self.offsets
 
     def reachable(self) -> Feed:
         """Return the same for other processes."""
@@ -124,7 +145,8 @@ def feeds_of(structure: Structure, arrays: Sequence[Any], window: Window | None)
             )
         if len(array) != len(found[0]):
             raise ShapeError(
-                f"{structure.called(which)} has {len(array)} rows, {structure.called(0)} has {len(found[0])}.\n"
+                f"{structure.called(which)} has {len(array)} rows,"
+                f" {structure.called(0)} has {len(found[0])}.\n"
                 "Row i of each array belongs to sample i: give arrays of equal length, such as "
                 f"{structure.called(which)}[:{min(len(array), len(found[0]))}]."
             )

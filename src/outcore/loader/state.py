@@ -84,7 +84,8 @@ def parse(found: Any, shuffle: str, facts: Mapping[str, str], n: int) -> State:
     order = _entry(found, "order", Mapping)
     if order.get("shuffle") != shuffle:
         raise StateError(
-            f"the state was saved with shuffle={order.get('shuffle')!r}; this loader has shuffle={shuffle!r}.\n"
+            f"the state was saved with shuffle={order.get('shuffle')!r};"
+            f" this loader has shuffle={shuffle!r}.\n"
             "What was consumed in one order says nothing about another: make the loader with the former."
         )
     state = State(

@@ -73,8 +73,8 @@ class Crew:
         """Wait for a task, and raise what its thread raised."""
         if os.getpid() != self._pid:
             raise ExecutorError(
-                f"this iterator was made in process {self._pid} and is used in its child {os.getpid()}, where its"
-                " threads are not.\nHand the loader over and iterate over it there: for batch in loader."
+                f"this iterator was made in process {self._pid} and is used in its child {os.getpid()}, where"
+                " its threads are not.\nHand the loader over and iterate over it there: for batch in loader."
             )
         task.ended.wait()
         if task.error is not None and not task.made:
@@ -131,7 +131,9 @@ def batches(
         taken = 0
         while taken < len(steps):
             while submitted < len(steps) and (submitted - taken < ahead or not waiting):
-                task = _Task(steps[submitted : submitted + at_once])
+                # The first tasks are small: the caller waits for them.
+                size = min(at_once, submitted // n_threads + 1)
+                task = _Task(steps[submitted : submitted + size])
                 submitted += len(task.steps)
                 waiting.append(task)
                 crew.submit(task)

@@ -42,7 +42,8 @@ class Structure:
         if isinstance(arrays, Mapping):
             if wrong := [key for key in arrays if not isinstance(key, str)]:
                 raise OptionError(
-                    f"the key {wrong[0]!r} of the dict of arrays is not a str, but {type(wrong[0]).__name__}.\n"
+                    f"the key {wrong[0]!r} of the dict of arrays is not a str,"
+                    f" but {type(wrong[0]).__name__}.\n"
                     "Name each array by a str; batches are dicts with the same keys."
                 )
             structure, parts = cls(dict, tuple(arrays)), list(arrays.values())

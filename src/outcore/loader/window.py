@@ -29,7 +29,8 @@ class Window:
 
     The sample that begins at row `s` has the rows ``s, s + sampling_rate, ...``, `length` of them; its target
     is `horizon` rows behind the last. In each group the first window begins at the first row, and
-    another one every `stride` rows, as long as its rows and its target are all in the group.
+    another one every `stride` rows, as long as its rows and its target are all in the group. Where the
+    Loader's `indices` leave rows out, it is as if a group ended.
 
     Parameters
     ----------
@@ -132,6 +133,11 @@ class Starts:
         self._base = first - stride * (self._ends - counts)
         self.n = int(self._ends[-1])
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of where the pieces begin and end."""
+        return self._ends.nbytes + self._base.nbytes
+
     def rows(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return where each sample begins; samples are in ``[0, n)``, unchecked."""
         rows = samples * self._stride
@@ -187,11 +193,14 @@ def cut(window: Window, n_rows: int, runs: NDArray[np.int64]) -> Starts:
 
 def too_long(window: Window, longest: int, n_pieces: int) -> OptionError:
     """Make the error of a window that fits nowhere."""
-    pieces = "the one run of rows" if n_pieces == 1 else f"the longest of {n_pieces} runs of rows"
-    why = "runs end where the group changes and where `indices` leave rows out" if n_pieces != 1 else ""
+    where, cure = f"the one run of rows has {longest}", ""
+    if n_pieces > 1:
+        where = (
+            f"the longest of {n_pieces} runs of rows has {longest}.\n"
+            "A run ends where the group changes and where indices leave rows out"
+        )
+        cure = ", or indices that keep neighbours together: oc.split with seed=None or groups="
     return OptionError(
-        f"window: {window.describe()} needs {window.span} rows from the first to the target; {pieces} "
-        f"has {longest}{f' ({why})' if why else ''}.\n"
-        f"Use a window of at most {longest} rows, or indices that keep neighbouring rows together: "
-        "oc.split(n, f, seed=None) or groups=."
+        f"A window of {window.describe()} needs {window.span} rows from the first to the target; {where}.\n"
+        f"Use a window that needs no more than {longest}{cure}."
     )

@@ -123,7 +123,7 @@ def the_array(transform: str, batch: Batch) -> NDArray[Any]:
     if isinstance(batch, (tuple, list, dict)):
         raise TransformError(
             f"{transform}: the batch is a {type(batch).__name__} of {len(batch)} elements; expected one "
-            "array, plain or structured.\nIts elements are apart already: give the loader those that you need."
+            "array, plain or structured.\nIts parts are apart already: give the loader those that you need."
         )
     return _checked(transform, batch, BATCH)
 

@@ -35,8 +35,8 @@ def astype(dtype: DTypeLike, *, keys: Key | tuple[Key, ...] | list[Key] | None =
     Raises
     ------
     DTypeError
-        Not a dtype. When applied: NumPy cannot cast this array, or an integer cannot hold a NaN, an infinite
-        or too large value (which NumPy only warns of).
+        Not a dtype. When applied: NumPy cannot cast this array, or a value does not fit: NaN, infinite or too
+        large for an integer, too large for a shorter floating point (of which NumPy only warns).
     FieldError
         When applied: no such element.
 
@@ -72,13 +72,13 @@ class _Cast:
                 "Only one of them has fields; use select to stack fields into columns."
             )
         try:
-            # Integers made of NaN differ from machine to machine; NumPy warns, which nobody sees in a worker.
-            with np.errstate(invalid="raise"):
+            # Integers made of NaN differ from machine to machine, and NumPy's warning is lost in a worker.
+            with np.errstate(invalid="raise", over="raise"):
                 return array.astype(self.dtype, copy=False)
         except FloatingPointError as error:
             raise DTypeError(
                 f"astype: {name} of dtype {array.dtype} holds NaN, infinite or too large values, which "
-                f"{self.dtype} cannot hold.\nUse fillna before, or a dtype of floating point."
+                f"{self.dtype} cannot hold.\nUse fillna before, or a wider dtype."
             ) from error
         except (TypeError, ValueError) as error:
             raise DTypeError(

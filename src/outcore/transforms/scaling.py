@@ -68,8 +68,8 @@ def standardize(
     Notes
     -----
     The last axes are the row, so windows, (n, length, columns), work as rows do. Statistics of a single
-    column apply to every value. A deviation of 0 counts as 1, and so does one below the spacing of floating point
-    numbers at the mean, which is what rounding leaves of a constant.
+    column apply to every value. A deviation of 0 counts as 1, and so does one below the spacing of floating
+    point numbers at the mean, which is what rounding leaves of a constant.
 
     Memory: arrays of floating point are changed in place; integers, read-only arrays, and arrays that share
     memory with another part of the batch get a new one.
@@ -91,7 +91,9 @@ def standardize(
     named = center.dtype.names
     if named is not None:
         header = Header(len(named), named)
-        numbers = range(len(named)) if wanted is None else _numbers(header, wanted)
+        numbers = list(range(len(named))) if wanted is None else _numbers(header, wanted)
+        if len(set(numbers)) < len(numbers):
+            raise OptionError(f"standardize: columns={columns!r} names a field twice.\nName each once.")
         scales = {named[i]: Scale.of(center[named[i]], spread[named[i]], named[i], kind) for i in numbers}
         return _StandardizeFields(scales, where, in_order=wanted is not None)
     if wanted is not None:
@@ -162,17 +164,18 @@ class _StandardizeFields:
             )
         kinds = {field: array.dtype[field] for field in fields}
         for field, scale in self.scales.items():
-            old = kinds[field]
-            kinds[field] = np.dtype((scale.result(old.base), old.shape))
+            kind = kinds[field]
+            kinds[field] = np.dtype((scale.result(kind.base), kind.shape))
         if in_place and all(kinds[field] == array.dtype[field] for field in fields):
             made = array
         else:
             made = np.empty(array.shape, list(kinds.items()))
         for field in fields:
-            part = array[field]
+            old = new = array[field]
             if field in self.scales:
-                part = self.scales[field](part, made is array, f"{name}[{field!r}]")
-            made[field] = part
+                new = self.scales[field](old, made is array, f"{name}[{field!r}]")
+            if made is not array or new is not old:
+                made[field] = new
         return made
 
     def _stacked(self, name: str) -> Scale:

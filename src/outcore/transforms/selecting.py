@@ -102,7 +102,7 @@ def select(
         raise OptionError(f"select: weights={weights!r} names several columns.\nEach sample has one weight.")
     if weights is not None and y is None:
         raise OptionError(
-            f"select: weights={weights!r} without y, behind which weights stand: (x, y, weights).\nName y too."
+            f"select: weights={weights!r} without y; weights stand behind y: (x, y, weights).\nName y too."
         )
     return _Select(wanted[0], wanted[1], wanted[2], kind)
 
@@ -155,8 +155,8 @@ def _taken(
             )
         if dtype is not None and not np.can_cast(found, dtype, "same_kind"):
             raise DTypeError(
-                f"select: {name} takes column {called}, whose dtype {found} does not become {dtype}: fractions "
-                'would be lost.\nUse dtype="f4", or astype behind select.'
+                f"select: {name} takes column {called}, whose dtype {found} does not become {dtype}: its "
+                'fractions would be lost.\nUse dtype="f4", or astype behind select.'
             )
     # Native byte order: frameworks take no other.
     kind = dtype if dtype is not None else np.result_type(*set(dtypes)).newbyteorder("=")
