@@ -38,7 +38,7 @@ python := .venv/bin/python
 uv := .venv/bin/uv
 bench_python := .venv-bench/bin/python
 sync = $(uv) pip sync --require-hashes --build-constraints
-# PyTorch is not in the lock (requirements/torch.txt says why), so each sync removes it, and it has a stamp of
+# PyTorch is not in the lock (requirements/torch.in says why), so each sync removes it, and it has a stamp of
 # its own that is older then.
 install_torch = $(python) -m pip --disable-pip-version-check --python
 with_torch = $(if $(filter-out 0,$(TORCH)),$(1)/.torch)
@@ -103,8 +103,8 @@ help:  ## this list
 	$(install_project) $(python)
 	@touch $@
 
-.venv/.torch: requirements/torch.txt .venv/.synced
-	$(install_torch) $(python) install --quiet --requirement requirements/torch.txt
+.venv/.torch: requirements/torch.in .venv/.synced
+	$(install_torch) $(python) install --quiet --requirement requirements/torch.in
 	@touch $@
 
 .venv-bench/.made-in: .venv/.made-in
@@ -119,15 +119,15 @@ help:  ## this list
 	$(install_project) $(bench_python)
 	@touch $@
 
-.venv-bench/.torch: requirements/torch.txt .venv-bench/.synced
-	$(install_torch) $(bench_python) install --quiet --requirement requirements/torch.txt
+.venv-bench/.torch: requirements/torch.in .venv-bench/.synced
+	$(install_torch) $(bench_python) install --quiet --requirement requirements/torch.in
 	@touch $@
 
 # ----------------------------------------------------------------------------------------- locks
 # One file for every platform and every Python from 3.11 on. The files name no registry host and no
 # folder of the machine that wrote them.
 compile = $(uv) pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
-	--no-emit-index-url --no-emit-find-links --excludes requirements/excluded.txt \
+	--no-emit-index-url --no-emit-find-links --excludes requirements/excluded.in \
 	--custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 lock: .venv/.made-in  ## write requirements/*.txt again; UPGRADE=1 takes the newest versions

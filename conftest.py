@@ -43,14 +43,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"{LEFT_OUT}: {item.nodeid}"))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # so that its line comes behind the summary of pytest itself
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    yield
     if not WITHOUT_TORCH:
         return
     reports = terminalreporter.getreports("skipped")
     reasons = [report.longrepr[2] for report in reports if isinstance(report.longrepr, tuple)]
-    names = sorted({reason.rpartition(" ")[2] for reason in reasons if LEFT_OUT in reason})
+    names = {reason.rpartition("/")[2] for reason in reasons if LEFT_OUT in reason}
     terminalreporter.write_line(
-        f"TORCH=0: PyTorch was left out, and with it {', '.join(names) or 'nothing'}; "
+        f"TORCH=0: PyTorch was left out, and with it {', '.join(sorted(names)) or 'no test'}; "
         f"Keras computed on {os.environ['KERAS_BACKEND']}.",
         yellow=True,
     )

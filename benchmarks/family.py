@@ -11,11 +11,33 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import NamedTuple
 
 
-def pss_bytes(pid: int) -> int:
+class Memory(NamedTuple):
+    """Bytes: all, and without the pages of files, which the kernel takes back where memory is short."""
+
+    pss: int
+    without_files: int
+
+
+class Peak:
+    """Looks at a family again and again; the most of each kind it has seen."""
+
+    def __init__(self) -> None:
+        self.memory = Memory(0, 0)
+
+    def __call__(self, pid: int) -> int:
+        """Look once; return the PSS of the family."""
+        found = memory(pid)
+        self.memory = Memory(*map(max, self.memory, found))
+        return found.pss
+
+
+def memory(pid: int) -> Memory:
     """Add up over the process and its descendants; who ends meanwhile counts nothing."""
-    return sum(_own_bytes(one) for one in members(pid))
+    each = [_own(one) for one in members(pid)]
+    return Memory(sum(one.pss for one in each), sum(one.without_files for one in each))
 
 
 def members(pid: int) -> list[int]:
@@ -34,9 +56,10 @@ def members(pid: int) -> list[int]:
     return found
 
 
-def _own_bytes(pid: int) -> int:
+def _own(pid: int) -> Memory:
+    sums: dict[str, int] = {}
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    return 0
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]:
+            name, value, *_ = line.split()
+            sums[name] = int(value) * 1024
+    return Memory(sums.get("Pss:", 0), sums.get("Pss_Anon:", 0) + sums.get("Pss_Shmem:", 0))

@@ -3,7 +3,7 @@
 Targets  : less than 50 ms; memory that does not grow with the number of rows
 Repeat   : .venv-bench/bin/python -m benchmarks loader_construct
 
-A file of holes, 1 TB by its size. Each figure is of fresh processes: `first` is the first loader that is
+A file of holes, 4 GB by its size. Each figure is of fresh processes: `first` is the first loader that is
 made there, importing what it needs, `next` the median of ten more; `allocated` is the peak while one is made
 (tracemalloc), `held` what is held after the first batch, `grown` how much more anonymous memory the process
 has then. One bit for each row would be 125 MB.
@@ -21,7 +21,7 @@ from benchmarks import limits
 from benchmarks.report import Report, Table, Target
 from benchmarks.settings import Settings
 
-ROWS, COLUMNS, BATCH = 1_000_000_000, 256, 1024
+ROWS, COLUMNS, BATCH = 1_000_000_000, 1, 1024
 KINDS: dict[str, dict[str, Any]] = {
     'shuffle="block"': {"shuffle": "block"},
     "shuffle=True": {"shuffle": True},

@@ -16,7 +16,14 @@ import keras
 import numpy as np
 
 import outcore as oc
-from outcore.errors import DTypeError, OptionError, RowIndexError, ShapeError, TransformError
+from outcore.errors import (
+    DTypeError,
+    MissingPackageError,
+    OptionError,
+    RowIndexError,
+    ShapeError,
+    TransformError,
+)
 from tests.adapters.keras_training import (
     BATCH,
     EPOCHS,
@@ -292,6 +299,12 @@ def test_workers_of_keras_are_refused() -> None:
             setattr(dataset, name, value)
     dataset.workers, dataset.use_multiprocessing = 1, False
     assert (dataset.workers, dataset.use_multiprocessing) == (1, False)
+
+
+def test_an_old_keras_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keras, "__version__", "3.7.0")
+    with pytest.raises(MissingPackageError, match=r"Keras 3\.7\.0[\s\S]*pip install"):
+        make_loader().to_keras()
 
 
 def test_tensorflow_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

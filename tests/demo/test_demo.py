@@ -18,6 +18,8 @@ from outcore.demo.conduct import Job
 from outcore.demo.stage import Demo
 
 TINY = 0.005
+#: Too few flights to train on, which loads Keras twice.
+TINIER = 0.002
 
 
 def only_folder(directory: Path) -> Path:
@@ -38,7 +40,8 @@ def test_json_tells_every_step_and_the_files_can_be_kept(
     assert names[3:5] == ["ingest a broken copy", "convert to HDF5"]
     assert names[5:8] == ["windows, outcore", "windows, np.memmap", "windows, h5py"]
     assert names[8:12] == ["describe", "select and scale", "fit a mixture", "fit, after a kill"]
-    assert names[12:] == ["predict", "products, outcore", "products, np.memmap", "share and combine"]
+    assert names[12:16] == ["predict", "products, outcore", "products, np.memmap", "share and combine"]
+    assert names[16:] == ["train, half an epoch", "train on, validate"]
     assert all(step["seconds"] > 0 and step["nbytes"] > 0 for step in found["steps"])
     assert (found["limit_bytes"] is None) == (found["no_limit_because"] is not None)
 
@@ -76,12 +79,16 @@ def test_json_tells_every_step_and_the_files_can_be_kept(
     np.testing.assert_array_equal(combined["wind_gust"][:], weather["wind_gust"][:])
     assert found["sharing"]["rows"] == len(weather)
     (handed,) = found["sharing"]["arrays"]
+    trained = found["training"]
+    assert trained["samples"] == trained["train"] > 10_000
+    assert (trained["not_once"], trained["stopped"][1]) == (0, trained["batches"][0])
+    assert trained["baselines"]["never late"] < trained["accuracy"] < 1
     assert handed["ways"]["outcore"]["pipe_bytes"] < 1000 < handed["ways"]["pickled"]["pipe_bytes"]
 
 
 def test_the_command_prints_commands_tables_and_ratios_and_removes_everything(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "outcore", "demo", "--size", str(TINY), "--directory", str(tmp_path)],
+        [sys.executable, "-m", "outcore", "demo", "--size", str(TINIER), "--directory", str(tmp_path)],
         capture_output=True,
         text=True,
         check=True,
@@ -91,6 +98,7 @@ def test_the_command_prints_commands_tables_and_ratios_and_removes_everything(tm
     assert "killed with SIGKILL in iteration 3 of 4, run again: it made the last" in done.stdout
     assert "oc.plan(oc.reduce_rows" in done.stdout
     assert "in shared memory; in the file, each value as outcore ingest read it" in done.stdout
+    assert "training: left out, " in done.stdout
     for name in ("dep_delay", "peak memory", "removed at the end", "limit:", "--size 1 and above count"):
         assert name in done.stdout
     assert done.stderr == ""  # no bars where nobody watches, and no warnings
@@ -101,7 +109,7 @@ def test_where_no_limit_is_possible_it_says_so_and_works(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("outcore.demo.groups.MOUNT", tmp_path / "none")
-    assert run(TINY, str(tmp_path)) == 0
+    assert run(TINIER, str(tmp_path)) == 0
     printed = capsys.readouterr().out
     assert "no control group can be made here (no memory controller under" in printed
     assert list(tmp_path.iterdir()) == []

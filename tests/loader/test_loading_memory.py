@@ -22,7 +22,8 @@ path, options = sys.argv[1], json.loads(sys.argv[2])
 window = options.pop("window", None)
 if options.pop("halve", False):
     options["transform"] = halve = lambda batch, rng: batch * np.float32(0.5)
-loader = oc.Loader(path, 128, memory=int(sys.argv[3]), window=oc.Window(**window) if window else None, **options)
+window = oc.Window(**window) if window else None
+loader = oc.Loader(path, 128, memory=int(sys.argv[3]), window=window, **options)
 small = oc.Loader(np.zeros((64, 2), "f4"), 32)
 list(small)  # what is imported late, is imported
 def run():

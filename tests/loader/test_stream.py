@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,8 @@ import numpy as np
 import pytest
 
 import outcore as oc
+from outcore.loader import buffers
+from outcore.loader.reading import Buffered
 
 N = 4000
 
@@ -185,3 +188,45 @@ def test_a_consumer_that_waits_is_counted(path):
     list(loader)
     assert loader.stats().wait_s > 0.1
     assert loader.stats().transform_s >= 0.2
+
+
+class Cycle:
+    """Refers to itself: what is in it is dropped by a garbage collection, in whichever thread that is."""
+
+    def __init__(self, batches):
+        self.batches, self.me = batches, self
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "calls"),
+    [(buffers._Slot, "load", 1), (Buffered, "fill", 1)],
+    ids=["reading", "gathering"],
+)
+def test_an_iterator_that_one_of_its_own_threads_collects_ends(path, monkeypatch, kind, name, calls):
+    dropped, collected = threading.Event(), []
+    function, counter = getattr(kind, name), itertools.count()
+
+    def collecting(*args, **kwargs):
+        if next(counter) >= calls and not collected:
+            assert dropped.wait(20)
+            collected.append(threading.current_thread().name)
+            gc.collect()
+        return function(*args, **kwargs)
+
+    monkeypatch.setattr(kind, name, collecting)
+    loader = oc.Loader(path, 8, memory="200kB", block_size=8, num_workers=2, prefetch=2)
+    gc.disable()
+    try:
+        cycle = Cycle(iter(loader))
+        next(cycle.batches)
+        del cycle
+        dropped.set()
+        deadline = time.monotonic() + 20
+        while not collected and time.monotonic() < deadline:
+            time.sleep(0.01)
+        while threads() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    finally:
+        gc.enable()
+    assert collected[0].startswith("outcore-")
+    assert threads() == []

@@ -30,7 +30,10 @@ from outcore.adapters.keras_batches import check
 from outcore.adapters.keras_checkpoint import Checkpoint, restore
 from outcore.adapters.protocol import BatchSource
 from outcore.adapters.walk import Walk
-from outcore.errors import OptionError
+from outcore.errors import MissingPackageError, OptionError
+
+#: The first release that passes the tests; up to 3.6 nothing tells a dataset where an epoch ends.
+OLDEST = (3, 8)
 
 
 def dataset(source: BatchSource) -> KerasDataset:
@@ -40,6 +43,8 @@ def dataset(source: BatchSource) -> KerasDataset:
     ------
     OptionError
         Keras computes with TensorFlow.
+    MissingPackageError
+        Keras is too old.
     """
     return KerasDataset(source)
 
@@ -65,6 +70,11 @@ class KerasDataset(keras.utils.PyDataset):
     """
 
     def __init__(self, source: BatchSource) -> None:
+        if tuple(int(part) for part in keras.__version__.split(".")[:2]) < OLDEST:
+            raise MissingPackageError(
+                f"Keras {keras.__version__} is too old: before 3.8 it treats epochs in another way.\n"
+                'Type: pip install --upgrade "outcore[keras]"'
+            )
         if keras.backend.backend() == "tensorflow":
             raise OptionError(
                 "Keras computes with TensorFlow here, which asks for batches before their epoch begins.\n"

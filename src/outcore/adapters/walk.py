@@ -10,7 +10,8 @@ Guarantees
 - A complete walk moves the loader on to its next epoch; one that was given up does not, and the next walk
   begins where it began.
 
-What this relies on, read in Keras 3.15 (`trainers/epoch_iterator.py`, `data_adapters/py_dataset_adapter.py`):
+What this relies on, read in Keras 3.15 (`trainers/epoch_iterator.py`, `data_adapters/py_dataset_adapter.py`)
+and tried with 3.8, 3.9, 3.11 and 3.13:
 
 - `fit` is documented to ignore `shuffle` for data sets, yet with ``shuffle=True``, its default, it permutes
   the numbers that it asks for, by a generator that nobody seeds. So numbers are tickets here: the first one

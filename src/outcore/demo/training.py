@@ -38,7 +38,7 @@ MOST_ROWS = SOURCES[0].rows * YEARS
 #: On fewer flights the network may be as good as the better rule, by chance.
 LEAST_COMPARED = 50_000
 #: What Keras and what it computes with take for themselves.
-KERAS_BYTES = 500_000_000
+KERAS_BYTES = 600_000_000
 BACKENDS = ("torch", "jax")
 #: The share of the epoch after which the first process stops.
 STOPPED_AFTER = 0.5

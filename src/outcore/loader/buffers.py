@@ -78,14 +78,14 @@ class Buffers:
         self._needs: dict[int, int] = {}
         self._expected = low
         self._closed = False
-        self._thread: threading.Thread | None = None
+        self.thread: threading.Thread | None = None
         if ahead:
-            self._thread = threading.Thread(target=self._read_ahead, name="outcore-buffers", daemon=True)
+            self.thread = threading.Thread(target=self._read_ahead, name="outcore-buffers", daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
-        if self._thread is not None:
-            self._thread.start()
+        if self.thread is not None:
+            self.thread.start()
 
     def expect(self, low: int, high: int) -> None:
         """Tell that the positions ``[low, high)`` will be asked for, behind those told before."""
@@ -95,7 +95,7 @@ class Buffers:
 
     def get(self, low: int, number: int) -> Loaded:
         """Wait for a buffer, for the batch that begins at `low`."""
-        if self._thread is None:
+        if self.thread is None:
             return self._read_now(number)
         with self._changed:
             while number not in self._ready:
@@ -113,18 +113,19 @@ class Buffers:
                 del self._needs[low]
             else:
                 self._needs[low] = upto
-            if self._thread is not None:
+            if self.thread is not None:
                 self._changed.notify_all()
 
-    def close(self) -> None:
-        """End the reading thread."""
+    def close(self, *, wait: bool = True) -> None:
+        """End the reading thread, and `wait` until it has ended."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread is not None and self._thread.ident is not None:
-            self._thread.join()
-        self._ready.clear()
-        self._slots.clear()
+        if wait:
+            if self.thread is not None and self.thread.ident is not None:
+                self.thread.join()
+            self._ready.clear()
+            self._slots.clear()
 
     # ---- the reading thread --------------------------------------------------------------------
 

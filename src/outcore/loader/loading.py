@@ -369,7 +369,7 @@ class Loader:
 
     # ---- frameworks ------------------------------------------------------------------------------
 
-    def to_keras(self, **options: Any) -> Any:
+    def to_keras(self) -> Any:
         """Return a `keras.utils.PyDataset` of the batches, for ``model.fit``; see `docs/howto/train.md`.
 
         Raises
@@ -377,7 +377,7 @@ class Loader:
         MissingPackageError
             Keras is not installed.
         """
-        return missing.load("keras_dataset", "keras").dataset(self, **options)
+        return missing.load("keras_dataset", "keras").dataset(self)
 
     def to_torch(self, *, map_style: bool = False) -> Any:
         """Return a dataset of batches for ``torch.utils.data.DataLoader(dataset, batch_size=None)``.
@@ -444,7 +444,9 @@ class Loader:
         if options.worker_type == "process":
             offloaded = Offloaded(recipe.transforms, options.num_workers)
         leases = Leases(keep=planned.ahead + 2)
-        reading = self._setup.reading(recipe, steps, self._counter, buffered=buffered)
+        reading = self._setup.reading(
+            recipe, steps, self._counter, buffered=buffered, at_once=planned.at_once
+        )
         yield from stream.batches(
             Maker(recipe, reading, leases, self._counter, offloaded),
             steps,

@@ -94,11 +94,13 @@ class Maker:
             self._counter.add(transform_s=time.perf_counter() - end_s)
         return batch
 
-    def close(self) -> None:
-        """End what reads ahead."""
-        self.reading.close()
-        if self._offloaded is not None:
-            self._offloaded.close()
+    def close(self, *, wait: bool = True) -> None:
+        """End the processes, and what reads ahead; `wait` until that has ended too."""
+        try:
+            self.reading.close(wait=wait)
+        finally:
+            if self._offloaded is not None:
+                self._offloaded.close()
 
     def _transform(self, step: int, low: int, batch: Batch) -> Batch:
         recipe = self.recipe

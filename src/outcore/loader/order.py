@@ -119,7 +119,7 @@ class Sequential(BufferedOrder):
 
     def __init__(self, n: int, buffer_samples: int) -> None:
         super().__init__(n)
-        self.block_size = self.block_size = _positive("buffer_samples", buffer_samples)
+        self.block_size = _positive("buffer_samples", buffer_samples)
         self.n_buffers = -(-n // buffer_samples)
         self.max_samples = min(n, buffer_samples)
 

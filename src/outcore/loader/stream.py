@@ -15,7 +15,6 @@ A thread is given several batches at a time: waking a thread takes as long as co
 
 from __future__ import annotations
 
-import atexit
 import os
 import queue
 import threading
@@ -41,79 +40,87 @@ class _Task:
         self.ended = threading.Event()
 
 
+class _Shared:
+    """What the threads of a stream have in common; they do not refer to the stream."""
+
+    def __init__(self, maker: Maker) -> None:
+        self.maker = maker
+        self.tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self.closed = False
+
+
 class Crew:
     """Threads that make batches."""
 
     def __init__(self, maker: Maker, n_threads: int) -> None:
-        self._maker = maker
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._closed = False
         self._pid = os.getpid()
+        self._shared = _Shared(maker)
         # Daemons: the interpreter would wait for threads of a stream that nobody finished before anything
         # had told them to end.
         self._threads = [
-            threading.Thread(target=self._work, name=f"outcore-loader-{i}", daemon=True)
+            threading.Thread(target=_work, args=(self._shared,), name=f"outcore-loader-{i}", daemon=True)
             for i in range(n_threads)
         ]
+        # For when `close` is interrupted, and for the end of the interpreter.
+        self._finalizer = weakref.finalize(self, _end, self._shared, n_threads, self._pid)
 
     def start(self) -> None:
         """Start the threads."""
-        _crews.add(self)
-        self._maker.reading.start()
+        self._shared.maker.reading.start()
         for thread in self._threads:
             thread.start()
 
     def submit(self, task: _Task) -> None:
         """Have the batches of a task made."""
         for step in task.steps:
-            self._maker.expect(step)
-        self._tasks.put(task)
+            self._shared.maker.expect(step)
+        self._shared.tasks.put(task)
 
     def take(self, task: _Task) -> None:
-        """Wait for a task, and raise what its thread raised."""
+        """Wait for a task."""
         if os.getpid() != self._pid:
             raise ExecutorError(
                 f"this iterator was made in process {self._pid} and is used in its child {os.getpid()}, where"
                 " its threads are not.\nHand the loader over and iterate over it there: for batch in loader."
             )
         task.ended.wait()
-        if task.error is not None and not task.made:
-            raise task.error
 
     def close(self) -> None:
         """End the threads, and what they wait for."""
-        self._closed = True
-        _crews.discard(self)
         if os.getpid() != self._pid:
             return
-        for _ in self._threads:
-            self._tasks.put(None)
-        self._maker.close()
-        for thread in self._threads:
-            if thread.ident is not None and thread is not threading.current_thread():
-                thread.join()
-
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            try:
-                for step in task.steps:
-                    if self._closed:
-                        raise Closed
-                    task.made.append(self._maker.make(step))
-            except BaseException as error:  # raised again by whoever takes the batch
-                task.error = error
-            task.ended.set()
-            del task  # before the next wait: it holds batches
+        # Told first, all of them: a second Ctrl-C may come at any point.
+        _end(self._shared, len(self._threads), self._pid)
+        # A garbage collection may bring one of the threads itself here, in the middle of its work.
+        if threading.current_thread() not in (*self._threads, self._shared.maker.reading.thread):
+            self._shared.maker.close()
+            for thread in self._threads:
+                if thread.ident is not None:
+                    thread.join()
+        self._finalizer.detach()
 
 
-#: Ended when the interpreter ends, if nobody did before.
-_crews: weakref.WeakSet[Crew] = weakref.WeakSet()
+def _end(shared: _Shared, n_threads: int, pid: int) -> None:
+    """Tell threads to end, without waiting for them."""
+    if os.getpid() != pid:
+        return
+    shared.closed = True
+    for _ in range(n_threads):
+        shared.tasks.put(None)
+    shared.maker.close(wait=False)
 
 
-@atexit.register
-def _end_all() -> None:
-    for crew in list(_crews):
-        crew.close()
+def _work(shared: _Shared) -> None:
+    while (task := shared.tasks.get()) is not None:
+        try:
+            for step in task.steps:
+                if shared.closed:
+                    raise Closed
+                task.made.append(shared.maker.make(step))
+        except BaseException as error:  # raised again by whoever takes the batch
+            task.error = error
+        task.ended.set()
+        del task  # before the next wait: it holds batches
 
 
 def batches(
@@ -132,7 +139,7 @@ def batches(
         while taken < len(steps):
             while submitted < len(steps) and (submitted - taken < ahead or not waiting):
                 # The first tasks are small: the caller waits for them.
-                size = min(at_once, submitted // n_threads + 1)
+                size = min(at_once, submitted // n_threads + 1, max(ahead - (submitted - taken), 1))
                 task = _Task(steps[submitted : submitted + size])
                 submitted += len(task.steps)
                 waiting.append(task)
@@ -145,9 +152,16 @@ def batches(
                 taken += 1
                 yield task.made.popleft()
             if task.error is not None:
-                raise task.error
+                raise _taken_out(task)
     finally:
         crew.close()
+
+
+def _taken_out(task: _Task) -> BaseException:
+    """Return the error, which shall not keep the task alive, whose batches would stay as long."""
+    error, task.error = task.error, None
+    assert error is not None
+    return error
 
 
 def _one_by_one(maker: Maker, steps: Sequence[int], counter: Counter) -> Iterator[Batch]:

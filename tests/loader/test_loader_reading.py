@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import outcore as oc
+from outcore.blocks.source import Source
+from outcore.loader.buffers import Buffers
+from outcore.loader.counting import Counter
+from outcore.loader.order import BlockShuffled, Sequential
+from outcore.loader.reading import Buffered, Gathering
+from outcore.loader.samples import samples_of
+from outcore.loader.sources import Feed
+
+N = 300
+
+
+@pytest.fixture
+def feeds(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(N * 3).reshape(N, 3))
+    array = oc.open(str(tmp_path / "x.npy"))
+    files = Source(array)
+    yield [Feed(files, [0], windowed=False), Feed(Source(oc.asarray(np.arange(N))), [0], windowed=False)]
+    array.close()
+
+
+def filled(reading, low, high):
+    out = [np.full((high - low, 3), -1), np.full(high - low, -1)]
+    reading.fill(low, high, out)
+    return out
+
+
+@pytest.mark.parametrize("together", [0, 1, 40, 1000])
+@pytest.mark.parametrize("indices", [None, np.random.default_rng(0).permutation(N)])
+def test_both_ways_give_the_same_samples(feeds, together, indices):
+    order = BlockShuffled(N, 7, 5, seed=1, epoch=2)
+    samples = samples_of(N, indices)
+    gathering = Gathering(order, samples, feeds, Counter(), together)
+    buffers = Buffers(order, samples, feeds, Counter(), 0, N, ahead=True)
+    buffered = Buffered(order, feeds, buffers, together)
+    buffered.start()
+    expected = samples.rows(order.samples(np.arange(N)))
+    steps = [(low, min(low + 32, N)) for low in range(0, N, 32)]
+    for low, high in steps:
+        buffered.expect(low, high)
+    for low, high in steps:
+        for reading in (gathering, buffered):
+            rows, marks = filled(reading, low, high)
+            assert np.array_equal(marks, expected[low:high])
+            assert np.array_equal(rows[:, 0], 3 * marks)
+    buffered.close()
+
+
+def test_a_batch_may_take_more_than_a_buffer(feeds):
+    order = Sequential(N, 10)
+    buffered = Buffered(order, feeds, Buffers(order, samples_of(N), feeds, Counter(), 0, N, ahead=True), 5)
+    buffered.start()
+    buffered.expect(0, N)
+    assert np.array_equal(filled(buffered, 0, N)[1], np.arange(N))
+    buffered.close()
+
+
+def test_an_empty_share_needs_no_buffer(feeds):
+    order = Sequential(N, 10)
+    buffered = Buffered(order, feeds, Buffers(order, samples_of(N), feeds, Counter(), 0, N, ahead=False))
+    buffered.expect(5, 5)
+    assert filled(buffered, 5, 5)[1].size == 0
+
+
+def test_batches_out_of_order_are_looked_up_anew(feeds):
+    order = BlockShuffled(N, 7, 5, seed=1, epoch=2)
+    gathering = Gathering(order, samples_of(N), feeds, Counter(), 64)
+    expected = order.samples(np.arange(N))
+    for low in (100, 20, 290, 116, 0):
+        assert np.array_equal(filled(gathering, low, low + 10)[1], expected[low : low + 10])
+
+
+def test_what_is_read_is_counted(feeds):
+    counter = Counter()
+    filled(Gathering(Sequential(N, 10), samples_of(N), feeds, counter), 0, 10)
+    assert counter.total().bytes_read == 10 * 24
