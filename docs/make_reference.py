@@ -14,6 +14,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,12 @@ from outcore.cli import build_parser
 
 TARGET = Path(__file__).with_name("reference.md")
 
-#: Functions whose result is an instance of a class that is not public by name.
-RESULTS = {"describe": "Description", "segments": "SharedSegment"}
+#: What returns instances of classes that are not public by name: the modules and names of those.
+RESULTS = {
+    "describe": [("outcore.statistics", "Description")],
+    "segments": [("outcore.shared.census", "SharedSegment")],
+    "Loader": [("outcore.loader.counting", "LoaderStats"), ("outcore.loader.quality", "ShuffleQuality")],
+}
 
 HEAD = """\
 # Reference
@@ -41,24 +46,27 @@ empty folder to work in.
 def render() -> str:
     """Return the whole page."""
     classes = [name for name in oc.__all__ if inspect.isclass(getattr(oc, name)) and name != "options"]
-    functions = [name for name in oc.__all__ if name not in classes and name != "errors"]
-    parts = [HEAD, _contents(functions, classes), "## Functions\n"]
+    modules = [name for name in oc.__all__ if inspect.ismodule(getattr(oc, name)) and name != "errors"]
+    functions = [name for name in oc.__all__ if name not in (*classes, *modules, "errors")]
+    parts = [HEAD, _contents(functions, classes, modules), "## Functions\n"]
     for name in functions:
         parts.extend(_entry(f"oc.{name}", getattr(oc, name)))
-        if name in RESULTS:
-            module = sys.modules[getattr(oc, name).__module__]
-            parts.extend(_class(RESULTS[name], getattr(module, RESULTS[name]), prefix=""))
+        parts.extend(_results(name))
     parts.append("## Classes\n")
     for name in classes:
         parts.extend(_class(name, getattr(oc, name), prefix="oc."))
+        parts.extend(_results(name))
+    for name in modules:
+        parts.extend(_module(name))
     parts.extend(_errors())
     parts.extend(_commands())
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _contents(functions: list[str], classes: list[str]) -> str:
+def _contents(functions: list[str], classes: list[str], modules: list[str]) -> str:
     lines = [f"- functions: {', '.join(f'[`oc.{n}`](#oc{n})' for n in functions)}"]
     lines.append(f"- classes: {', '.join(f'[`oc.{n}`](#oc{n.lower()})' for n in classes)}")
+    lines.extend(f"- [{name}](#{name}): `oc.{name}`" for name in modules)
     lines.append("- [errors](#errors)")
     lines.append("- [the command line](#the-command-line)\n")
     return "\n".join(lines)
@@ -68,6 +76,19 @@ def _entry(title: str, thing: Any, level: str = "###", signature: str | None = N
     yield f"{level} {title}\n"
     yield f"```text\n{title}{signature if signature is not None else _signature(thing)}\n```\n"
     yield from _docstring(thing)
+
+
+def _results(name: str) -> Iterator[str]:
+    for module, result in RESULTS.get(name, []):
+        yield from _class(result, getattr(import_module(module), result), prefix="")
+
+
+def _module(name: str) -> Iterator[str]:
+    module = getattr(oc, name)
+    yield f"## {name.capitalize()}\n"
+    yield from _docstring(module)
+    for function in module.__all__:
+        yield from _entry(f"oc.{name}.{function}", getattr(module, function))
 
 
 def _class(name: str, thing: Any, *, prefix: str) -> Iterator[str]:

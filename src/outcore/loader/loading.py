@@ -372,6 +372,13 @@ class Loader:
     def to_keras(self) -> Any:
         """Return a `keras.utils.PyDataset` of the batches, for ``model.fit``; see `docs/howto/train.md`.
 
+        Returns
+        -------
+        keras.utils.PyDataset
+            In the loader's order, whatever ``shuffle`` says. ``checkpoint(path)`` is a callback that saves the
+            model with the loader's state, ``resume(model, path)`` goes on where it was saved, and
+            ``spans(epochs)`` gives the ``initial_epoch`` and ``epochs`` of each `fit` that is left.
+
         Raises
         ------
         MissingPackageError

@@ -9,8 +9,6 @@ numbers, pickles, and may be used by many threads at once:
 - `standardize`: columns of mean 0 and deviation 1
 - `one_hot`: labels into rows of zeros and a one
 - `astype`: another dtype
-
-`batches` finds the arrays in a batch, `naming` the columns in an array.
 """
 
 from outcore.transforms.casting import astype as astype
