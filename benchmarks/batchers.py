@@ -2,9 +2,9 @@
 
 Hands to : loader_shuffle
 
-A way opens what it needs and returns the batches of one epoch as an iterable; nothing is read before it is
-iterated. Peers get plain ndarrays whose pages are mapped already, not `np.memmap`: its slices cost a
-microsecond more each.
+A way opens what it needs and returns an iterable, each iteration of which is an epoch; nothing is read before
+that. Peers get plain ndarrays whose pages are mapped already, not `np.memmap`: its slices cost a microsecond
+more each.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ def outcore_loader(path: str, batch: int, seed: int) -> Iterable[Any]:
     return oc.Loader(oc.open(path), batch, shuffle=True, seed=seed)
 
 
-def take_loop(path: str, batch: int, seed: int, mode: Any = "raise") -> Iterable[Any]:
+class take_loop:  # noqa: N801 - one of the functions
     """One thread, one buffer, an order that exists beforehand."""
-    x = _mapped(path)
-    order = np.random.default_rng(seed).permutation(len(x))
-    out = np.ones((batch, *x.shape[1:]), x.dtype)
 
-    def epoch() -> Iterator[Any]:
-        for start in range(0, len(x), batch):
-            rows = order[start : start + batch]
-            yield np.take(x, rows, axis=0, out=out[: len(rows)], mode=mode)
+    def __init__(self, path: str, batch: int, seed: int, mode: Any = "raise") -> None:
+        self.x, self.mode = _mapped(path), mode
+        self.order = np.random.default_rng(seed).permutation(len(self.x))
+        self.out = np.ones((batch, *self.x.shape[1:]), self.x.dtype)
 
-    return epoch()
+    def __iter__(self) -> Iterator[Any]:
+        batch = len(self.out)
+        for start in range(0, len(self.x), batch):
+            rows = self.order[start : start + batch]
+            yield np.take(self.x, rows, axis=0, out=self.out[: len(rows)], mode=self.mode)
 
 
 def torch_by_row(path: str, batch: int, seed: int, workers: int) -> Iterable[Any]:

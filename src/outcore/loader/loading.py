@@ -377,7 +377,7 @@ class Loader:
         keras.utils.PyDataset
             In the loader's order, whatever ``shuffle`` says. ``checkpoint(path)`` is a callback that saves the
             model with the loader's state, ``resume(model, path)`` goes on where it was saved, and
-            ``spans(epochs)`` gives the ``initial_epoch`` and ``epochs`` of each `fit` that is left.
+            ``spans(epochs)`` gives ``initial_epoch`` and ``epochs`` of each fit that is left.
 
         Raises
         ------
@@ -394,6 +394,11 @@ class Loader:
         map_style : bool
             False: an `IterableDataset`; the workers of a DataLoader share its batches. True: a `Dataset`
             whose items are batches, by number.
+
+        Returns
+        -------
+        torch.utils.data.Dataset
+            With ``set_epoch``, ``state_dict`` and ``load_state_dict``.
 
         Raises
         ------
