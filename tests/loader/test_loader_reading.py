@@ -5,6 +5,7 @@ import pytest
 
 import outcore as oc
 from outcore.blocks.source import Source
+from outcore.loader import reading
 from outcore.loader.buffers import Buffers
 from outcore.loader.counting import Counter
 from outcore.loader.order import BlockShuffled, Sequential
@@ -24,28 +25,30 @@ def feeds(tmp_path):
     array.close()
 
 
-def filled(reading, low, high):
+def filled(way, low, high):
     out = [np.full((high - low, 3), -1), np.full(high - low, -1)]
-    reading.fill(low, high, out)
+    way.fill(low, high, out)
     return out
 
 
-@pytest.mark.parametrize("together", [0, 1, 40, 1000])
+@pytest.mark.parametrize("together", [1, 40, 1000])
 @pytest.mark.parametrize("indices", [None, np.random.default_rng(0).permutation(N)])
-def test_both_ways_give_the_same_samples(feeds, together, indices):
+def test_both_ways_give_the_same_samples(feeds, together, indices, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_AT_ONCE", together)
     order = BlockShuffled(N, 7, 5, seed=1, epoch=2)
     samples = samples_of(N, indices)
-    gathering = Gathering(order, samples, feeds, Counter(), together)
+    gathering = Gathering(order, samples, feeds, Counter())
     buffers = Buffers(order, samples, feeds, Counter(), 0, N, ahead=True)
-    buffered = Buffered(order, feeds, buffers, together)
+    buffered = Buffered(order, feeds, buffers)
     buffered.start()
     expected = samples.rows(order.samples(np.arange(N)))
     steps = [(low, min(low + 32, N)) for low in range(0, N, 32)]
     for low, high in steps:
         buffered.expect(low, high)
+        gathering.expect(low, high)
     for low, high in steps:
-        for reading in (gathering, buffered):
-            rows, marks = filled(reading, low, high)
+        for way in (gathering, buffered):
+            rows, marks = filled(way, low, high)
             assert np.array_equal(marks, expected[low:high])
             assert np.array_equal(rows[:, 0], 3 * marks)
     buffered.close()
@@ -53,7 +56,7 @@ def test_both_ways_give_the_same_samples(feeds, together, indices):
 
 def test_a_batch_may_take_more_than_a_buffer(feeds):
     order = Sequential(N, 10)
-    buffered = Buffered(order, feeds, Buffers(order, samples_of(N), feeds, Counter(), 0, N, ahead=True), 5)
+    buffered = Buffered(order, feeds, Buffers(order, samples_of(N), feeds, Counter(), 0, N, ahead=True))
     buffered.start()
     buffered.expect(0, N)
     assert np.array_equal(filled(buffered, 0, N)[1], np.arange(N))
@@ -67,9 +70,9 @@ def test_an_empty_share_needs_no_buffer(feeds):
     assert filled(buffered, 5, 5)[1].size == 0
 
 
-def test_batches_out_of_order_are_looked_up_anew(feeds):
+def test_batches_that_nobody_expected_are_looked_up_too(feeds):
     order = BlockShuffled(N, 7, 5, seed=1, epoch=2)
-    gathering = Gathering(order, samples_of(N), feeds, Counter(), 64)
+    gathering = Gathering(order, samples_of(N), feeds, Counter())
     expected = order.samples(np.arange(N))
     for low in (100, 20, 290, 116, 0):
         assert np.array_equal(filled(gathering, low, low + 10)[1], expected[low : low + 10])

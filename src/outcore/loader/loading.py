@@ -375,8 +375,8 @@ class Loader:
         Returns
         -------
         keras.utils.PyDataset
-            In the loader's order, whatever ``shuffle`` says. ``checkpoint(path)`` is a callback that saves the
-            model with the loader's state, ``resume(model, path)`` goes on where it was saved, and
+            In the loader's order, whatever ``shuffle`` says. ``checkpoint(path)`` is a callback that saves
+            the model with the loader's state, ``resume(model, path)`` goes on where it was saved, and
             ``spans(epochs)`` gives ``initial_epoch`` and ``epochs`` of each fit that is left.
 
         Raises
@@ -456,9 +456,7 @@ class Loader:
         if options.worker_type == "process":
             offloaded = Offloaded(recipe.transforms, options.num_workers)
         leases = Leases(keep=planned.ahead + 2)
-        reading = self._setup.reading(
-            recipe, steps, self._counter, buffered=buffered, at_once=planned.at_once
-        )
+        reading = self._setup.reading(recipe, steps, self._counter, buffered=buffered)
         yield from stream.batches(
             Maker(recipe, reading, leases, self._counter, offloaded),
             steps,

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,9 @@ from outcore.loader.counting import Counter
 from outcore.loader.order import BufferedOrder, Order
 from outcore.loader.samples import Samples
 from outcore.loader.sources import Feed
+
+#: Positions that are looked up at a time, about.
+MOST_AT_ONCE = 1 << 16
 
 
 class Reading(ABC):
@@ -51,51 +55,81 @@ class Reading(ABC):
         """End threads, and `wait` until they have; whoever waits in `fill` gets `loader.buffers.Closed`."""
 
 
-class _Together:
+class _Lookup:
     """Evaluates an order for several batches at a time.
 
-    For one alone, calling NumPy takes longer than the work. Every thread has its own batches, one behind the
-    other, and so its own numbers that were found in advance.
+    For each alone, calling NumPy takes longer than the work; and in threads side by side several times as long,
+    because each call lets go of the interpreter's lock and waits to have it again. So one thread does it for all
+    batches that are expected.
     """
 
-    def __init__(self, count: int) -> None:
-        self._count = count
-        self._local = threading.local()
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._expected: deque[tuple[int, int]] = deque()
+        self._found: dict[int, Indices] = {}
 
-    def get(self, low: int, high: int, end: int, evaluate: Callable[[Indices], Indices]) -> Indices:
-        """Return what `evaluate` gives for the positions ``[low, high)``; none from `end` on is asked for."""
-        begin, found = getattr(self._local, "found", (0, _NONE))
-        if not begin <= low or high > begin + len(found):
-            begin = low
-            found = evaluate(np.arange(low, min(max(low + self._count, high), end), dtype=np.int64))
-            self._local.found = begin, found
-        return found[low - begin : high - begin]
+    def expect(self, low: int, high: int) -> None:
+        """Tell that `get` will be called, in the order in which the positions are."""
+        self._expected.append((low, high))
 
+    def get(
+        self, low: int, high: int, evaluate: Callable[[Indices], Indices], within: tuple[int, int]
+    ) -> Indices:
+        """Return what `evaluate` gives for the positions ``[low, high)``.
 
-_NONE = np.empty(0, np.int64)
+        It is not asked for any that is not `within` these.
+        """
+        found = self._found.pop(low, None)
+        if found is None:
+            with self._lock:
+                found = self._found.pop(low, None)
+                if found is None:
+                    self._evaluate(low, evaluate, within)
+                    found = self._found.pop(low, None)
+        return found if found is not None else evaluate(np.arange(low, high, dtype=np.int64))
+
+    def _evaluate(self, low: int, evaluate: Callable[[Indices], Indices], within: tuple[int, int]) -> None:
+        shares: list[tuple[int, int]] = []
+        others: list[tuple[int, int]] = []
+        count = 0
+        while self._expected and self._expected[0][0] < within[1]:
+            share = self._expected[0]
+            if count >= MOST_AT_ONCE and share[0] > low:
+                break
+            self._expected.popleft()
+            if share[0] < within[0]:
+                others.append(share)  # of a thread that is on its way here
+            else:
+                count += share[1] - share[0]
+                shares.append(share)
+        self._expected.extendleft(reversed(others))
+        if not shares:
+            return
+        values = evaluate(np.concatenate([np.arange(*share, dtype=np.int64) for share in shares]))
+        at = 0
+        for start, stop in shares:
+            self._found[start] = values[at : at + stop - start]
+            at += stop - start
 
 
 class Gathering(Reading):
-    """Takes the rows of each batch from the arrays.
+    """Takes the rows of each batch from the arrays."""
 
-    Parameters
-    ----------
-    together : int
-        Positions that are looked up at a time: those of the batches that a thread makes one after the other.
-    """
-
-    def __init__(
-        self, order: Order, samples: Samples, feeds: Sequence[Feed], counter: Counter, together: int = 0
-    ) -> None:
+    def __init__(self, order: Order, samples: Samples, feeds: Sequence[Feed], counter: Counter) -> None:
         self._order = order
         self._samples = samples
         self._feeds = feeds
         self._counter = counter
-        self._together = _Together(together)
+        self._lookup = _Lookup()
+
+    def expect(self, low: int, high: int) -> None:
+        """Tell what to look up."""
+        if low < high:
+            self._lookup.expect(low, high)
 
     def fill(self, low: int, high: int, out: Sequence[NDArray[Any]]) -> None:
         """Gather from the arrays."""
-        rows = self._together.get(low, high, self._order.n, self._rows)
+        rows = self._lookup.get(low, high, self._rows, (0, self._order.n))
         nbytes = sum(feed.gather(rows, part) for feed, part in zip(self._feeds, out, strict=True))
         self._counter.add(bytes_read=nbytes)
 
@@ -106,30 +140,29 @@ class Gathering(Reading):
 class Buffered(Reading):
     """Takes the rows of batches from buffers that are read in the order of the file."""
 
-    def __init__(
-        self, order: BufferedOrder, feeds: Sequence[Feed], buffers: Buffers, together: int = 0
-    ) -> None:
+    def __init__(self, order: BufferedOrder, feeds: Sequence[Feed], buffers: Buffers) -> None:
         self._order = order
         self._feeds = feeds
         self._buffers = buffers
         self.thread = buffers.thread
-        self._together = _Together(together)
+        self._lookup = _Lookup()
 
     def start(self) -> None:
         """Begin to read the first buffers."""
         self._buffers.start()
 
     def expect(self, low: int, high: int) -> None:
-        """Tell how long buffers are needed."""
+        """Tell how long buffers are needed, and what to look up."""
         if low < high:
             self._buffers.expect(low, high)
+            for begin, end, _ in self._parts(low, high):
+                self._lookup.expect(begin, end)
 
     def fill(self, low: int, high: int, out: Sequence[NDArray[Any]]) -> None:
         """Gather from one buffer or several, each let go as soon as it is not needed."""
-        for number in self._order.buffers_of(low, high) if low < high else ():
-            start, stop = self._order.bounds(number)
-            begin, end = max(low, start), min(high, stop)
-            places = self._together.get(begin, end, stop, partial(self._order.places, number))
+        for begin, end, number in self._parts(low, high):
+            evaluate = partial(self._order.places, number)
+            places = self._lookup.get(begin, end, evaluate, self._order.bounds(number))
             loaded = self._buffers.get(low, number)
             for feed, table, where, part in zip(self._feeds, loaded.tables, loaded.places, out, strict=True):
                 feed.gather_from(
@@ -137,6 +170,12 @@ class Buffered(Reading):
                 )
             del loaded
             self._buffers.done(low, end, last=end == high)
+
+    def _parts(self, low: int, high: int) -> Iterator[tuple[int, int, int]]:
+        """List the positions that each buffer has, and its number."""
+        for number in self._order.buffers_of(low, high) if low < high else ():
+            start, stop = self._order.bounds(number)
+            yield max(low, start), min(high, stop), number
 
     def close(self, *, wait: bool = True) -> None:
         """End the reading of buffers."""

@@ -227,17 +227,12 @@ class Setup:
         reading = max(feed.gather_bytes(self.options.batch_size, 1) for feed in self.feeds)
         return 0, reading * max(self.options.num_workers, 1)
 
-    def reading(
-        self, recipe: Recipe, steps: range, counter: Counter, *, buffered: bool, at_once: int
-    ) -> Reading:
-        """Choose how the rows of the batches of `steps` are read, `at_once` of them by a thread."""
+    def reading(self, recipe: Recipe, steps: range, counter: Counter, *, buffered: bool) -> Reading:
+        """Choose how the rows of the batches of `steps` are read."""
         order = recipe.order
-        # With several ranks, the batches of one do not follow one another in the order.
-        one = self.options.world_size == 1 and steps.step == 1
-        together = at_once * self.options.batch_size if one else 0
         if not (buffered and steps and isinstance(order, BufferedOrder)) or self.in_memory:
-            return Gathering(order, recipe.samples, recipe.feeds, counter, together)
+            return Gathering(order, recipe.samples, recipe.feeds, counter)
         low, high = recipe.grid.share(steps[0])[0], recipe.grid.share(steps[-1])[1]
         ahead = self.options.num_workers > 0
         buffers = Buffers(order, recipe.samples, recipe.feeds, counter, low, high, ahead=ahead)
-        return Buffered(order, recipe.feeds, buffers, together)
+        return Buffered(order, recipe.feeds, buffers)

@@ -29,6 +29,9 @@ from outcore.loader.counting import Counter
 from outcore.loader.making import Maker
 from outcore.loader.structure import Batch
 
+#: Without threads, so many batches are looked up at a time.
+EXPECTED = 32
+
 
 class _Task:
     """Batches that one thread makes, one after the other."""
@@ -168,8 +171,10 @@ def _one_by_one(maker: Maker, steps: Sequence[int], counter: Counter) -> Iterato
     """Make each batch when it is asked for, in the caller's thread."""
     try:
         maker.reading.start()
-        for step in steps:
-            maker.expect(step)
+        for number, step in enumerate(steps):
+            if number % EXPECTED == 0:
+                for later in steps[number : number + EXPECTED]:
+                    maker.expect(later)
             begin_s = time.perf_counter()
             batch = maker.make(step)
             counter.add(wait_s=time.perf_counter() - begin_s)
