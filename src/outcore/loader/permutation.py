@@ -157,8 +157,8 @@ class _Network:
         self._rounds = []
         for i in range(ROUNDS):
             size = (tall, width)[i % 2]
-            # A hash is scaled to [0, size) by a product instead of a remainder. Its upper bits are mixed best;
-            # there is room for as many as the product leaves.
+            # A hash is scaled to [0, size) by a product instead of a remainder. Its upper bits are mixed
+            # best; there is room for as many as the product leaves.
             up = 32 if bits == 64 else 32 - max(size - 1, 1).bit_length()
             scale = word(bits - up), word(size), word(up)
             self._rounds.append((i % 2, word(keys[2 * i] | 1), word(keys[2 * i + 1]), *scale))

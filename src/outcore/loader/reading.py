@@ -58,9 +58,9 @@ class Reading(ABC):
 class _Lookup:
     """Evaluates an order for several batches at a time.
 
-    For each alone, calling NumPy takes longer than the work; and in threads side by side several times as long,
-    because each call lets go of the interpreter's lock and waits to have it again. So one thread does it for all
-    batches that are expected.
+    For each alone, calling NumPy takes longer than the work; and in threads side by side several times as
+    long, because each call lets go of the interpreter's lock and waits to have it again. So one thread does
+    it for all batches that are expected.
     """
 
     def __init__(self) -> None:

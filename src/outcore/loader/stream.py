@@ -29,8 +29,8 @@ from outcore.loader.counting import Counter
 from outcore.loader.making import Maker
 from outcore.loader.structure import Batch
 
-#: Without threads, so many batches are looked up at a time.
-EXPECTED = 32
+#: Batches that are told of before they are made, so that they are looked up together.
+EXPECTED = 64
 
 
 class _Task:
@@ -75,8 +75,6 @@ class Crew:
 
     def submit(self, task: _Task) -> None:
         """Have the batches of a task made."""
-        for step in task.steps:
-            self._shared.maker.expect(step)
         self._shared.tasks.put(task)
 
     def take(self, task: _Task) -> None:
@@ -137,8 +135,8 @@ def batches(
     try:
         crew.start()
         waiting: deque[_Task] = deque()
-        submitted = 0
-        taken = 0
+        submitted = taken = 0
+        expecting = _Expecting(maker, steps)
         while taken < len(steps):
             while submitted < len(steps) and (submitted - taken < ahead or not waiting):
                 # The first tasks are small: the caller waits for them.
@@ -146,6 +144,7 @@ def batches(
                 task = _Task(steps[submitted : submitted + size])
                 submitted += len(task.steps)
                 waiting.append(task)
+                expecting.upto(submitted)
                 crew.submit(task)
             task = waiting.popleft()
             begin_s = time.perf_counter()
@@ -160,6 +159,21 @@ def batches(
         crew.close()
 
 
+class _Expecting:
+    """Tells of batches some time before they are made."""
+
+    def __init__(self, maker: Maker, steps: Sequence[int]) -> None:
+        self._maker = maker
+        self._steps = steps
+        self._told = 0
+
+    def upto(self, number: int) -> None:
+        """Tell of batches up to some behind `number`."""
+        for step in self._steps[self._told : number + EXPECTED]:
+            self._maker.expect(step)
+        self._told = max(self._told, number + EXPECTED)
+
+
 def _taken_out(task: _Task) -> BaseException:
     """Return the error, which shall not keep the task alive, whose batches would stay as long."""
     error, task.error = task.error, None
@@ -171,10 +185,9 @@ def _one_by_one(maker: Maker, steps: Sequence[int], counter: Counter) -> Iterato
     """Make each batch when it is asked for, in the caller's thread."""
     try:
         maker.reading.start()
+        expecting = _Expecting(maker, steps)
         for number, step in enumerate(steps):
-            if number % EXPECTED == 0:
-                for later in steps[number : number + EXPECTED]:
-                    maker.expect(later)
+            expecting.upto(number + 1)
             begin_s = time.perf_counter()
             batch = maker.make(step)
             counter.add(wait_s=time.perf_counter() - begin_s)

@@ -154,7 +154,12 @@ class PosixFile:
         """Map the bytes of the file to read them; mapped once, and again when the file has grown."""
         size = self.size()
         if self._map is None or len(self._map) < size:
-            self._map = np.frombuffer(mmap.mmap(self.fd, size, access=mmap.ACCESS_READ), np.uint8)
+            mapped = mmap.mmap(self.fd, size, access=mmap.ACCESS_READ)
+            if hasattr(mmap, "MADV_RANDOM"):
+                # What is touched is in the page cache, but for pages that left it a moment ago, and holes of
+                # sparse files, which only seem to be there. For each, megabytes around it would be read.
+                mapped.madvise(mmap.MADV_RANDOM)
+            self._map = np.frombuffer(mapped, np.uint8)
         return self._map
 
     def write(self, offset: int, data: memoryview) -> None:
