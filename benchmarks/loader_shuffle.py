@@ -6,8 +6,9 @@ Targets  : at least 1.2 times the loop, 12 times torch row by row and twice its 
            number of workers that suits it best
 Repeat   : .venv-bench/bin/python -m benchmarks loader_shuffle
 
-Each turn is a fresh process; opening and importing are outside the clock. outcore and the loop go through an
-epoch before it starts, so that all pages are mapped, and then through a whole one, from `iter` on; the first
+Each turn is a fresh process; opening and importing are outside the clock. outcore, the loop and torch's
+__getitems__ without workers go through an epoch before it starts, so that all pages are mapped, and then
+through a whole one, from `iter` on, which draws the order; only the loop has its own beforehand. The first
 epoch of outcore is shown too. The others take fewer batches, have their pages mapped beforehand as well, and
 their clock starts when their first batch is there: starting workers and drawing the order is not in their
 time. Whoever takes the batches reads one value of each.
@@ -41,14 +42,15 @@ WAYS: dict[str, tuple[Callable[..., Iterable[Any]], dict[str, Any], int | None]]
     LOOP: (batchers.take_loop, {}, None),
     'the same, mode="clip"': (batchers.take_loop, {"mode": "clip"}, None),
     **{name: (batchers.torch_by_row, {"workers": workers}, 300) for name, workers in BY_ROW.items()},
-    **{name: (batchers.torch_by_batch, {"workers": workers}, 1500) for name, workers in BY_BATCH.items()},
+    **{
+        name: (batchers.torch_by_batch, {"workers": workers}, 1500 if workers else None)
+        for name, workers in BY_BATCH.items()
+    },
     "grain by row": (batchers.grain_by_row, {}, 200),
     "grain, rows gathered in a map": (batchers.grain_by_batch, {}, 600),
     "the same, 2 threads": (batchers.grain_by_batch, {"threads": 2}, 600),
     "the same, 2 processes": (batchers.grain_by_batch, {"processes": 2}, 600),
 }
-#: These go through a whole epoch; an epoch before it brings no advantage that the others do not have.
-WHOLE = (batchers.outcore_loader, batchers.take_loop)
 
 
 def run(settings: Settings) -> Report:
@@ -87,10 +89,11 @@ def measure(name: str, path: str, seed: int) -> float:
     way, options, enough = WAYS[name]
     batches = way(path, BATCH, seed, **options)
     total = n_rows = 0.0
-    if way in WHOLE and name != FIRST:
+    whole = enough is None
+    if whole and name != FIRST:
         for batch in batches:
             total += float(batch[0, 0])
-    begin = time.perf_counter() if way in WHOLE else None
+    begin = time.perf_counter() if whole else None
     for number, batch in enumerate(batches):
         if begin is None:
             begin = time.perf_counter()

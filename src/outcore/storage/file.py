@@ -56,6 +56,8 @@ class PosixFile:
         self._direct_fd: int | None = None
         #: Where the last single range ended. Only a hint, so threads may overwrite each other's.
         self.scanned_to = -1
+        #: How many gathers in a row found everything in the page cache. Only a hint, too.
+        self.hot_in_a_row = 0
 
     def _close_later(self, fd: int) -> None:
         finalizer = weakref.finalize(self, os.close, fd)
