@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import outcore as oc
-from outcore.loader.arguments import MOST_THREADS, checked
+from outcore.loader.arguments import MOST_THREADS, checked, default_workers
 
 DEFAULTS = {
     "batch_size": 4, "shuffle": "block", "seed": 0, "drop_last": False, "rank": 0, "world_size": 1,
@@ -50,8 +50,15 @@ def test_numbers_of_numpy_are_numbers():
     assert options.shuffle is True
 
 
-def test_the_default_number_of_threads_is_small():
-    assert 1 <= checked(**DEFAULTS).num_workers <= MOST_THREADS
+def test_the_default_number_of_workers_is_small():
+    assert checked(**DEFAULTS).num_workers is None
+    for worker_type in ("thread", "process"):
+        for transforms in (True, False):
+            assert 1 <= default_workers(worker_type, 1 << 24, transforms=transforms) <= MOST_THREADS
+    assert default_workers("thread", 1000, transforms=True) == 1
+    assert default_workers("thread", 1000, transforms=False) == default_workers(
+        "process", 1000, transforms=True
+    )
 
 
 def test_transforms_are_listed():

@@ -18,6 +18,9 @@ SHUFFLES = ("block", True, False)
 WORKER_TYPES = ("thread", "process")
 #: More threads than this do not read or copy faster on any machine met so far.
 MOST_THREADS = 2
+#: Transforms of smaller batches are faster in one thread than in two, which wait for the interpreter's lock
+#: between short calls of NumPy.
+SMALL_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Options:
     drop_last: bool
     rank: int
     world_size: int
-    num_workers: int
+    num_workers: int | None
     worker_type: str
     prefetch: int | None
     block_size: int | None
@@ -79,9 +82,7 @@ def checked(
             f"rank={this} is not below world_size={ranks}: ranks are numbered from 0.\n"
             f"Use rank={ranks - 1} or less, or world_size={this + 1} or more."
         )
-    if num_workers is None:
-        num_workers = min(usable_cores(), MOST_THREADS)
-    n_workers = count("num_workers", num_workers, 0)
+    n_workers = None if num_workers is None else count("num_workers", num_workers, 0)
     if worker_type == "process" and n_workers == 0:
         raise OptionError(
             "num_workers=0 and worker_type='process' contradict each other.\nUse num_workers=1 or more, or "
@@ -136,3 +137,10 @@ def count(name: str, value: Any, least: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
         raise OptionError(f"{name}={value!r} is not a whole number of {least} or more.")
     return int(value)
+
+
+def default_workers(worker_type: str, batch_bytes: int, *, transforms: bool) -> int:
+    """Choose how many workers make batches of `batch_bytes`."""
+    if worker_type == "thread" and transforms and batch_bytes < SMALL_BYTES:
+        return 1
+    return min(usable_cores(), MOST_THREADS)

@@ -451,17 +451,17 @@ class Loader:
 
     def _run(self, recipe: Recipe, planned: Footprint, steps: range, buffered: bool) -> Generator[Batch]:
         # A generator: nothing is started before the first batch is asked for.
-        options = self._options
+        n_workers = self._setup.num_workers
         offloaded = None
-        if options.worker_type == "process":
-            offloaded = Offloaded(recipe.transforms, options.num_workers)
+        if self._options.worker_type == "process":
+            offloaded = Offloaded(recipe.transforms, n_workers)
         leases = Leases(keep=planned.ahead + 2)
         reading = self._setup.reading(recipe, steps, self._counter, buffered=buffered)
         yield from stream.batches(
             Maker(recipe, reading, leases, self._counter, offloaded),
             steps,
             self._counter,
-            n_threads=options.num_workers,
+            n_threads=n_workers,
             ahead=planned.ahead,
             at_once=planned.at_once,
         )

@@ -35,6 +35,8 @@ from outcore.loader.structure import Batch, Structure
 Transform = Callable[[Any, np.random.Generator], Any]
 #: So many rows are named in an error.
 NAMED = 8
+#: For transforms that do not draw: making one takes longer than some of them.
+_UNUSED = np.random.Generator(np.random.Philox(0))
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ class Recipe:
     order: Order
     grid: Grid
     transforms: Sequence[Transform]
+
+    @property
+    def draws(self) -> bool:
+        """Whether a transform may draw random numbers; those of `outcore.transforms` say that they do not."""
+        return not all(getattr(transform, "ignores_rng", False) for transform in self.transforms)
 
     def rows(self, step: int) -> Any:
         """Return the first row of each sample of a batch."""
@@ -108,8 +115,7 @@ class Maker:
             if self._offloaded is not None:
                 made = self._offloaded(batch, (recipe.seed, recipe.epoch, low))
             else:
-                rng = generator(recipe.seed, recipe.epoch, low)
-                made = apply(recipe.transforms, batch, rng)
+                made = apply(recipe.transforms, batch, self._generator(low))
         except (ExecutorError, WorkerDiedError, Closed):
             raise  # not the transform's
         except Exception as error:  # whatever a transform raises: it is the cause of what is raised here
@@ -119,6 +125,12 @@ class Maker:
             ) from error
         self._check(made, step)
         return made
+
+    def _generator(self, low: int) -> np.random.Generator:
+        recipe = self.recipe
+        if recipe.draws:
+            return generator(recipe.seed, recipe.epoch, low)
+        return _UNUSED
 
     def _check(self, made: Batch, step: int) -> None:
         lengths = {}

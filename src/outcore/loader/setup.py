@@ -17,7 +17,7 @@ from outcore import budget
 from outcore.array.opening import asarray
 from outcore.errors import OptionError, ShapeError
 from outcore.loader import footprint
-from outcore.loader.arguments import Options
+from outcore.loader.arguments import Options, default_workers
 from outcore.loader.buffers import MOST_BETWEEN, Buffers, buffer_bytes, place_bytes
 from outcore.loader.counting import Counter
 from outcore.loader.footprint import Footprint
@@ -50,6 +50,7 @@ class Setup:
         What the user, or `outcore.options`, allowed.
     budget_bytes : int
         What that is.
+    num_workers : int
     """
 
     options: Options
@@ -58,6 +59,7 @@ class Setup:
     samples: Samples
     memory: MemoryLike | None
     budget_bytes: int
+    num_workers: int
 
     @classmethod
     def of(
@@ -78,7 +80,12 @@ class Setup:
         memory = current().memory if memory is None else memory
         # Not a share of what is free at the moment: the order of a block shuffle depends on it.
         budget_bytes = DEFAULT_BYTES if memory is None else budget.resolve(memory)
-        return cls(options, structure, tuple(feeds), samples, memory, budget_bytes)
+        n_workers = options.num_workers
+        if n_workers is None:
+            batch_bytes = options.batch_size * sum(feed.sample_bytes for feed in feeds)
+            some = bool(options.transforms)
+            n_workers = default_workers(options.worker_type, batch_bytes, transforms=some)
+        return cls(options, structure, tuple(feeds), samples, memory, budget_bytes, n_workers)
 
     @property
     def shuffle(self) -> str:
@@ -196,21 +203,21 @@ class Setup:
         options = self.options
         batch_bytes = options.batch_size * sum(feed.sample_bytes for feed in self.feeds)
         buffers, reading = self._held(blocks)
-        if not options.num_workers:
+        if not self.num_workers:
             buffers //= 2  # nothing is read ahead
         process_bytes = 0
         if options.worker_type == "process":
-            process_bytes = Offloaded.overhead_bytes(options.num_workers, batch_bytes)
+            process_bytes = Offloaded.overhead_bytes(self.num_workers, batch_bytes)
         return footprint.plan(
             f"Loader(batch_size={options.batch_size}, shuffle={options.shuffle!r},"
-            f" num_workers={options.num_workers})",
+            f" num_workers={self.num_workers})",
             # What a transform returns is counted as large as what it gets.
             batch_bytes=batch_bytes * (2 if options.transforms else 1),
             index_bytes=self.samples.nbytes,
             buffer_bytes=buffers,
             reading_bytes=reading,
             process_bytes=process_bytes,
-            n_threads=options.num_workers,
+            n_threads=self.num_workers,
             prefetch=options.prefetch,
             budget_bytes=self.budget_bytes,
             memory=self.memory,
@@ -225,7 +232,7 @@ class Setup:
             reading = max(feed.gather_bytes(order.max_samples, order.block_size) for feed in self.feeds)
             return 2 * buffer_bytes(order, self.samples, self.feeds), reading
         reading = max(feed.gather_bytes(self.options.batch_size, 1) for feed in self.feeds)
-        return 0, reading * max(self.options.num_workers, 1)
+        return 0, reading * max(self.num_workers, 1)
 
     def reading(self, recipe: Recipe, steps: range, counter: Counter, *, buffered: bool) -> Reading:
         """Choose how the rows of the batches of `steps` are read."""
@@ -233,6 +240,6 @@ class Setup:
         if not (buffered and steps and isinstance(order, BufferedOrder)) or self.in_memory:
             return Gathering(order, recipe.samples, recipe.feeds, counter)
         low, high = recipe.grid.share(steps[0])[0], recipe.grid.share(steps[-1])[1]
-        ahead = self.options.num_workers > 0
+        ahead = self.num_workers > 0
         buffers = Buffers(order, recipe.samples, recipe.feeds, counter, low, high, ahead=ahead)
         return Buffered(order, recipe.feeds, buffers)

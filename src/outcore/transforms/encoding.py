@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -23,6 +23,10 @@ from outcore.transforms.batches import Batch, Key, Transform, as_key, changed_on
 NUMBERS, TEXT = "biuf", "SU"
 #: So many classes are named in an error.
 NAMED = 12
+
+
+#: So few classes are looked up in a table of all their rows.
+SMALL = 256
 
 
 def one_hot(
@@ -166,6 +170,8 @@ class _OneHot:
     classes: NDArray[Any] | None
     lookups: dict[str, _Lookup]
 
+    ignores_rng: ClassVar[bool] = True
+
     def __call__(self, batch: Batch, rng: Any = None) -> Batch:
         return changed_one("one_hot", batch, self.key, 1, self._change)
 
@@ -176,12 +182,24 @@ class _OneHot:
     def _change(self, labels: NDArray[Any], in_place: bool, name: str) -> NDArray[Any]:
         if labels.ndim > 1 and labels.shape[-1] == 1:  # a column
             labels = labels[..., 0]
+        if (made := self._simple(labels)) is not None:
+            return made
         codes, outside = self._codes(labels, name)
         if outside.any():
             self._refuse(labels, outside, name)
         made = np.zeros((labels.size, self.n_classes), self.dtype)
         made[np.arange(labels.size), codes.reshape(-1)] = 1
         return made.reshape(*labels.shape, self.n_classes)
+
+    def _simple(self, labels: NDArray[Any]) -> NDArray[Any] | None:
+        """Encode labels that are columns, all of them; None where there is more to say."""
+        if self.lookups or labels.dtype.kind not in "iuf" or self.n_classes > SMALL or not labels.size:
+            return None
+        with np.errstate(invalid="ignore"):  # NaN, which is not equal to what it becomes
+            codes = labels.astype(np.intp)
+        if codes.min() < 0 or codes.max() >= self.n_classes or (codes != labels).any():
+            return None
+        return np.eye(self.n_classes, dtype=self.dtype).take(codes, axis=0)
 
     def _codes(self, labels: NDArray[Any], name: str) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
         kind = labels.dtype.kind

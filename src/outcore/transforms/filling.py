@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -92,6 +92,8 @@ def _number(value: Any) -> NDArray[Any]:
 class _Fill:
     value: NDArray[Any] | dict[str, NDArray[Any]]
     keys: tuple[Key, ...] | None
+
+    ignores_rng: ClassVar[bool] = True
 
     def __call__(self, batch: Batch, rng: Any = None) -> Batch:
         return changed("fillna", batch, self.keys, self._change)

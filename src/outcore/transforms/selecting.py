@@ -12,9 +12,9 @@ Guarantees
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -113,10 +113,24 @@ class _Select:
     y: Columns | None
     weights: Columns | None
     dtype: np.dtype[Any] | None
+    #: How parts are taken out, by what the columns are: finding that out takes as long as doing it.
+    _found: dict[Any, list[_Part]] = field(default_factory=dict, repr=False)
+
+    ignores_rng: ClassVar[bool] = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_found": {}}
 
     def __call__(self, batch: Batch, rng: Any = None) -> Batch:
         array = the_array("select", batch)
         header = Header.of("select", array)
+        key = array.dtype, header.width
+        if key not in self._found:
+            self._found[key] = self._find(array, header)
+        parts = [part.taken(array) for part in self._found[key]]
+        return tuple(parts) if len(parts) > 1 else parts[0]
+
+    def _find(self, array: NDArray[Any], header: Header) -> list[_Part]:
         rest = {
             number
             for name, columns in (("y", self.y), ("weights", self.weights))
@@ -128,21 +142,44 @@ class _Select:
             x = tuple(number for number in range(header.width) if number not in rest)
             if not x:
                 raise ShapeError(f"select: y and weights leave no column for x; {header}.\nName x.")
-        parts = [_taken(array, header, "x", x, self.dtype)]
+        parts = [_part(array, header, "x", x, self.dtype)]
         for name, columns in (("y", self.y), ("weights", self.weights)):
             if columns is not None:
-                parts.append(_taken(array, header, name, columns, None))
-        return tuple(parts) if len(parts) > 1 else parts[0]
+                parts.append(_part(array, header, name, columns, None))
+        return parts
 
     def __repr__(self) -> str:
         dtype = None if self.dtype is None else str(self.dtype)
         return f"select({shown(self.x)}, {shown(self.y)}, {shown(self.weights)}, dtype={dtype!r})"
 
 
-def _taken(
+@dataclass(frozen=True)
+class _Part:
+    """What one of x, y and weights takes out: columns, or fields, alone or side by side."""
+
+    numbers: list[int]
+    names: tuple[str, ...] | None
+    alone: bool
+    dtype: np.dtype[Any]
+
+    def taken(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return a new array, or the array itself where that is the same."""
+        if self.names is not None:
+            parts = [array[self.names[number]] for number in self.numbers]
+            return (
+                np.array(parts[0], self.dtype, order="C")
+                if self.alone
+                else _stacked(parts, array.ndim, self.dtype)
+            )
+        if self.alone:
+            return np.array(array[..., self.numbers[0]], self.dtype, order="C")
+        return _chosen(array, self.numbers, self.dtype)
+
+
+def _part(
     array: NDArray[Any], header: Header, name: str, columns: Columns, dtype: np.dtype[Any] | None
-) -> NDArray[Any]:
-    """Take out what one of x, y and weights names."""
+) -> _Part:
+    """Find out what one of x, y and weights names."""
     numbers = header.numbers("select", name, columns)
     alone = isinstance(columns, (int, str))
     dtypes = [array.dtype] if header.names is None else [array.dtype[number].base for number in numbers]
@@ -160,12 +197,7 @@ def _taken(
             )
     # Native byte order: frameworks take no other.
     kind = dtype if dtype is not None else np.result_type(*set(dtypes)).newbyteorder("=")
-    if header.names is not None:
-        parts = [array[header.names[number]] for number in numbers]
-        return np.array(parts[0], kind, order="C") if alone else _stacked(parts, array.ndim, kind)
-    if alone:
-        return np.array(array[..., numbers[0]], kind, order="C")
-    return _chosen(array, numbers, kind)
+    return _Part(numbers, header.names, alone, kind)
 
 
 def _stacked(parts: list[NDArray[Any]], ndim: int, dtype: np.dtype[Any]) -> NDArray[Any]:
