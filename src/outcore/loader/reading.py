@@ -67,6 +67,7 @@ class _Lookup:
         self._lock = threading.Lock()
         self._expected: deque[tuple[int, int]] = deque()
         self._found: dict[int, Indices] = {}
+        self._positions = np.empty(0, np.int64)
 
     def expect(self, low: int, high: int) -> None:
         """Tell that `get` will be called, in the order in which the positions are."""
@@ -105,11 +106,21 @@ class _Lookup:
         self._expected.extendleft(reversed(others))
         if not shares:
             return
-        values = evaluate(np.concatenate([np.arange(*share, dtype=np.int64) for share in shares]))
+        values = evaluate(self._listed(shares, count))
         at = 0
         for start, stop in shares:
             self._found[start] = values[at : at + stop - start]
             at += stop - start
+
+    def _listed(self, shares: list[tuple[int, int]], count: int) -> Indices:
+        # Pages of new memory cost more than the numbers that are written to them.
+        if len(self._positions) < count:
+            self._positions = np.empty(count, np.int64)
+        at = 0
+        for start, stop in shares:
+            self._positions[at : at + stop - start] = np.arange(start, stop)
+            at += stop - start
+        return self._positions[:count]
 
 
 class Gathering(Reading):
