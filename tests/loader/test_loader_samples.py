@@ -171,7 +171,7 @@ def test_no_samples_at_all_is_an_error() -> None:
 
 def test_a_window_that_is_a_number_is_refused() -> None:
     with pytest.raises(OptionError, match=r"Use window=oc.Window\(length"):
-        samples_of(10, None, 4)  # type: ignore[arg-type]
+        samples_of(10, None, 4)
 
 
 def test_rows_outside_are_an_error_with_windows_too() -> None:

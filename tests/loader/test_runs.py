@@ -115,7 +115,7 @@ class Incomparable:
     def __eq__(self, other: object) -> bool:
         raise TypeError("boolean value is ambiguous")
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
 
 def test_objects_that_refuse_to_be_compared_are_named() -> None:

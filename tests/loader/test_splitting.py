@@ -188,4 +188,4 @@ def test_gaps_are_for_parts_in_order() -> None:
         split(10, 0.5, seed=None, gap=1, groups=[0, 1] * 5)
     for gap in (-1, 0.5, True, None):
         with pytest.raises(OptionError, match=r"expected a number of samples from 0"):
-            split(10, 0.5, seed=None, gap=gap)  # type: ignore[arg-type]
+            split(10, 0.5, seed=None, gap=gap)
