@@ -140,6 +140,8 @@ class Gathering(Reading):
 
     def fill(self, low: int, high: int, out: Sequence[NDArray[Any]]) -> None:
         """Gather from the arrays."""
+        if low == high:  # an empty share, which nobody looked up
+            return
         rows = self._lookup.get(low, high, self._rows, (0, self._order.n))
         nbytes = sum(feed.gather(rows, part) for feed, part in zip(self._feeds, out, strict=True))
         self._counter.add(bytes_read=nbytes)
