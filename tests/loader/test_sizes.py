@@ -40,6 +40,10 @@ def test_the_sizes_follow_from_these_arguments_alone():
     st.integers(0, 100),
 )
 def test_two_buffers_take_at_most_half_of_the_budget(n, sample_bytes, budget_bytes, extra_bytes):
+    if budget_bytes // 4 < sample_bytes + extra_bytes:
+        with pytest.raises(MemoryBudgetError):
+            choose_blocks(n, sample_bytes, budget_bytes, extra_bytes=extra_bytes)
+        return
     blocks = choose_blocks(n, sample_bytes, budget_bytes, extra_bytes=extra_bytes)
     samples = min(blocks.block_size * blocks.blocks_per_buffer, n)
     assert 2 * samples * (sample_bytes + extra_bytes) <= budget_bytes / 2
