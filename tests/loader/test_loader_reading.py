@@ -82,3 +82,25 @@ def test_what_is_read_is_counted(feeds):
     counter = Counter()
     filled(Gathering(Sequential(N, 10), samples_of(N), feeds, counter), 0, 10)
     assert counter.total().bytes_read == 10 * 24
+
+
+def test_a_thread_that_is_ahead_looks_up_nothing_of_an_earlier_buffer():
+    lookup, asked = reading._Lookup(), []
+
+    def places(of):
+        def evaluate(positions):
+            asked.append(positions.tolist())
+            assert (positions // 10 == of).all(), "positions of another buffer"
+            return positions % 10
+
+        return evaluate
+
+    for share in ((0, 4), (4, 8), (10, 13), (13, 16), (20, 22)):
+        lookup.expect(*share)
+    assert lookup.get(10, 13, places(1), (10, 20)).tolist() == [0, 1, 2]
+    assert lookup.get(0, 4, places(0), (0, 10)).tolist() == [0, 1, 2, 3]
+    assert lookup.get(4, 8, places(0), (0, 10)).tolist() == [4, 5, 6, 7]
+    assert lookup.get(13, 16, places(1), (10, 20)).tolist() == [3, 4, 5]
+    assert lookup.get(20, 22, places(2), (20, 30)).tolist() == [0, 1]
+    assert asked == [[10, 11, 12, 13, 14, 15], list(range(8)), [20, 21]]
+    assert lookup._found == {}

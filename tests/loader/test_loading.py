@@ -283,10 +283,17 @@ def test_rows_without_an_address_are_shared_when_a_loader_is_pickled():
         assert np.array_equal(next(iter(pickle.loads(data))), next(iter(loader)))
 
 
-def test_the_default_order_does_not_depend_on_the_memory_that_is_free(path, monkeypatch):
-    before = repr(oc.Loader(path, 32))
-    monkeypatch.setattr("outcore.budget.machine_memory", lambda: oc.budget.Memory(1 << 31, 1 << 28))
-    assert repr(oc.Loader(path, 32)) == before
+def test_the_default_order_does_not_depend_on_the_memory_that_is_free(tmp_path, monkeypatch):
+    with open(tmp_path / "x.npy", "wb") as file:  # larger than any buffer: 10 GB, of holes
+        header = {"descr": "<f4", "fortran_order": False, "shape": (10_000_000, 250)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 10_000_000_000)
+    orders = set()
+    for free in (1 << 36, 1 << 31):
+        monkeypatch.setattr("outcore.budget.machine_memory", lambda free=free: oc.budget.Memory(free, free))
+        orders.add(repr(oc.Loader(str(tmp_path / "x.npy"), 32)))
+    assert len(orders) == 1
+    assert "shuffle='block' (8013 blocks of 32)" in orders.pop()
 
 
 def test_options_give_the_budget(path):
